@@ -1,0 +1,1 @@
+"""Experiments: the places where data, models, losses and metrics meet."""

@@ -1,0 +1,106 @@
+"""Runs an experiment from the command line: flags, presets, pods, one-line errors."""
+
+import dataclasses
+import itertools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """How the processes of one job find each other (see docs/pods.md)."""
+
+    distributed: bool = False
+    """Join the other processes of a pod or cluster; the same command on every host."""
+    coordinator_address: str | None = None
+    """host:port of process 0; found by itself on TPU pods and under SLURM."""
+    num_processes: int | None = None
+    """Processes in all; found by itself on TPU pods and under SLURM."""
+    process_id: int | None = None
+    """Number of this process from 0; found by itself on TPU pods and under SLURM."""
+
+    def __post_init__(self) -> None:
+        named = (self.coordinator_address, self.num_processes, self.process_id)
+        if not self.distributed and named != (None, None, None):
+            raise ValueError(
+                "--coordinator-address, --num-processes and --process-id "
+                "need --distributed."
+            )
+
+
+class Launchable(Protocol):
+    """A configuration that says which preset it started from and how to launch."""
+
+    @property
+    def preset(self) -> str:
+        """Name of the preset whose values the flags replace."""
+        ...
+
+    @property
+    def launch(self) -> Launch:
+        """How to join the other processes."""
+        ...
+
+
+C = TypeVar("C", bound=Launchable)
+
+
+def run(
+    main: Callable[[C], Any],
+    presets: Mapping[str, C],
+    args: Sequence[str] | None = None,
+) -> None:
+    """Parses the command line into a configuration and gives it to `main`.
+
+    A user's mistake ends in one line on stderr and exit status 1; its traceback comes
+    with VAE_JAX_TRACEBACK=1 in the environment.
+    """
+    config = parse(presets, sys.argv[1:] if args is None else args)
+    try:
+        if config.launch.distributed:
+            # Imported here: --help must answer at once and jax takes half a second.
+            from vae_jax.train import initialize_distributed
+
+            initialize_distributed(
+                coordinator_address=config.launch.coordinator_address,
+                num_processes=config.launch.num_processes,
+                process_id=config.launch.process_id,
+            )
+        main(config)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("VAE_JAX_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error}")
+
+
+def parse(presets: Mapping[str, C], args: Sequence[str]) -> C:
+    """Returns the configuration of `args`: the flags given, else those of `--preset`.
+
+    `presets` maps each preset's name to its configuration; the first is the default.
+    """
+    import tyro
+
+    names = list(presets)
+    chosen = _preset_named(args) or names[0]
+    default = presets.get(chosen, presets[names[0]])
+    return tyro.cli(
+        type(default),
+        args=args,
+        default=default,
+        prog=f"python -m {_module_name()}",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def _preset_named(args: Sequence[str]) -> str | None:
+    """The value of `--preset`, read before the parser since it sets its defaults."""
+    words = [word for arg in args for word in arg.split("=", 1)]
+    following = dict(itertools.pairwise(words))
+    return following.get("--preset")
+
+
+def _module_name() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else os.path.basename(sys.argv[0])

@@ -1,0 +1,72 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from experiments import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A configuration for the tests."""
+
+    preset: str = "quick"
+    """Preset."""
+    steps: int = 10
+    """Steps."""
+    launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
+
+
+PRESETS = {"quick": Config(), "paper": Config(preset="paper", steps=1000)}
+
+
+@pytest.mark.parametrize(
+    ("args", "steps"),
+    [
+        ([], 10),
+        (["--preset", "paper"], 1000),
+        (["--preset=paper"], 1000),
+        (["--steps", "7", "--preset", "paper"], 7),
+    ],
+)
+def test_flags_win_over_the_preset_and_the_preset_over_the_default(args, steps):
+    assert runner.parse(PRESETS, args).steps == steps
+
+
+def test_a_typo_in_a_flag_suggests_the_right_one(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        runner.parse(PRESETS, ["--stepz", "3"])
+    assert stopped.value.code == 2
+    assert "--steps" in capsys.readouterr().err
+
+
+def test_launch_flags_without_distributed_are_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        runner.parse(PRESETS, ["--process-id", "0"])
+    assert stopped.value.code == 2
+    assert "need --distributed" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_mistake_of_the_user_is_one_line_and_a_bug_is_a_traceback(monkeypatch):
+    def refuse(config):
+        raise ValueError("mvtec: wanted a, got b.")
+
+    monkeypatch.delenv("VAE_JAX_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit, match=r"^error: mvtec: wanted a, got b\.$"):
+        runner.run(refuse, PRESETS, [])
+    monkeypatch.setenv("VAE_JAX_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="wanted a"):
+        runner.run(refuse, PRESETS, [])
+
+
+def test_help_and_configuration_load_neither_jax_nor_flax():
+    code = (
+        "import json, sys; import experiments.runner; "
+        "print(json.dumps([m for m in ('jax', 'flax') if m in sys.modules]))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert json.loads(printed.stdout) == []

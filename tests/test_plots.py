@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from etils import epath
+from PIL import Image
+
+from vae_jax import plots
+
+SIDE = 16
+
+
+def example(level: float) -> plots.Example:
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[4:8, 4:8] = level > 0.5
+    return plots.Example(
+        "title",
+        np.full((SIDE, SIDE, 1), 0.5, np.float32),
+        mask,
+        np.full((SIDE, SIDE), level),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return epath.Path(tmp_path)
+
+
+def pixels(path: epath.Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def darkest_map_colour(drawn: np.ndarray) -> int:
+    """How many pixels have the darkest colour of the scale, which is nearly black."""
+    return int((drawn.sum(-1) < 20).sum())
+
+
+def test_a_normal_map_stays_dark_beside_a_defective_one(folder):
+    limits = plots.Limits(0.2, 1.0)
+    plots.save_panel(folder / "a.png", [example(0.1)], limits=limits, title="normal")
+    plots.save_panel(folder / "b.png", [example(0.9)], limits=limits, title="defect")
+    normal, defect = pixels(folder / "a.png"), pixels(folder / "b.png")
+    assert darkest_map_colour(normal) > darkest_map_colour(defect) + 1000
+
+
+def test_a_colour_image_and_a_gray_one_are_both_drawn(folder):
+    colour = example(0.9)._replace(image=np.full((SIDE, SIDE, 3), 0.5, np.float32))
+    limits = plots.Limits(0.0, 1.0)
+    for name, drawn in (("gray.png", example(0.9)), ("colour.png", colour)):
+        plots.save_panel(folder / name, [drawn, drawn], limits=limits, title="")
+    np.testing.assert_array_equal(
+        pixels(folder / "gray.png"), pixels(folder / "colour.png")
+    )
+
+
+@pytest.mark.parametrize("latents", [1, 9, 64])
+def test_latent_maps_are_drawn_for_any_number_of_latents(folder, latents):
+    maps = np.random.default_rng(0).random((latents, SIDE, SIDE))
+    image = np.full((SIDE, SIDE, 1), 0.5, np.float32)
+    plots.save_latent_maps(folder / "l.png", image, maps, np.ones(latents), title="t")
+    assert pixels(folder / "l.png").std() > 1
+
+
+def test_curves_and_training_curves_are_drawn(folder):
+    line = np.linspace(0, 1, 5)
+    curve = plots.Curve("ours", "attention", line, line)
+    plots.save_curves(folder / "c.png", roc=[curve], pro=[curve], pro_limit=0.3)
+    records = [
+        {"step": 1, "loss": 2.0},
+        {"step": 2, "loss": 1.0, "validation_loss": 1.5},
+    ]
+    plots.save_training_curves(folder / "t.png", records)
+    assert pixels(folder / "c.png").std() > 1
+    assert pixels(folder / "t.png").std() > 1

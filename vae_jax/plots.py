@@ -1,0 +1,164 @@
+"""Figures of explanations and results, drawn from arrays; only here is matplotlib."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_INK = "#222222"
+_TRUTH = "#00e5ff"
+_COLOURS = "magma"
+_LINE_STYLES = {"attention": "-", "baseline": "--", "floor": ":"}
+
+
+class Example(NamedTuple):
+    """One image of a panel, with what is true and what the map says of it."""
+
+    title: str
+    image: Float[np.ndarray, "rows columns channel"]
+    mask: Bool[np.ndarray, "rows columns"]
+    map: Float[np.ndarray, "rows columns"]
+
+
+class Limits(NamedTuple):
+    """The values of a map drawn darkest and brightest, one pair for a whole set."""
+
+    low: float
+    high: float
+
+
+class Curve(NamedTuple):
+    """One method's line in a figure of curves."""
+
+    method: str
+    kind: str
+    false_positive_rate: Float[np.ndarray, " points"]
+    value: Float[np.ndarray, " points"]
+
+
+def save_panel(
+    path: epath.Path, examples: Sequence[Example], *, limits: Limits, title: str
+) -> None:
+    """Draws image, truth, map and overlay, a column an example (Liu et al., Figure 6).
+
+    One colour scale serves all maps, so that the map of a normal image stays dark.
+    """
+    rows = ("image", "truth", "attention", "overlay")
+    figure, axes = _grid(len(rows), len(examples), title=title)
+    for column, example in zip(axes.T, examples, strict=True):
+        column[0].set_title(example.title, fontsize=8, color=_INK)
+        _show_image(column[0], example.image)
+        column[1].imshow(example.mask, cmap="gray", vmin=0, vmax=1)
+        drawn = column[2].imshow(
+            example.map, cmap=_COLOURS, vmin=limits[0], vmax=limits[1]
+        )
+        _show_overlay(column[3], example, limits)
+    for axis, label in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(label, fontsize=9, color=_INK)
+    figure.colorbar(drawn, ax=axes[2:], shrink=0.8, aspect=30)
+    _save(figure, path)
+
+
+def save_latent_maps(
+    path: epath.Path,
+    image: Float[np.ndarray, "rows columns channel"],
+    maps: Float[np.ndarray, "latent rows columns"],
+    kl: Float[np.ndarray, " latent"],
+    *,
+    title: str,
+) -> None:
+    """Draws the map of each latent beside its image, ranked by its KL in nats."""
+    columns = 8
+    order = np.argsort(-kl)[: 4 * columns - 1]
+    figure, axes = _grid(-(-(len(order) + 1) // columns), columns, title=title)
+    cells = axes.ravel()
+    _show_image(cells[0], image)
+    cells[0].set_title("image", fontsize=8, color=_INK)
+    brightest = float(maps[order].max()) or 1.0
+    for cell, latent in zip(cells[1:], order, strict=False):
+        cell.imshow(maps[latent], cmap=_COLOURS, vmin=0, vmax=brightest)
+        cell.set_title(f"z{latent}: {kl[latent]:.1f} nats", fontsize=8, color=_INK)
+    for cell in cells[len(order) + 1 :]:
+        cell.set_visible(False)
+    _save(figure, path)
+
+
+def save_curves(
+    path: epath.Path, *, roc: Sequence[Curve], pro: Sequence[Curve], pro_limit: float
+) -> None:
+    """Draws pixel ROC curves, and PRO curves up to the limit of their integral."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axis, curves, ylabel in (
+        (left, roc, "true positive rate"),
+        (right, pro, "mean per-region overlap"),
+    ):
+        for curve in curves:
+            axis.plot(
+                curve.false_positive_rate,
+                curve.value,
+                _LINE_STYLES[curve.kind],
+                label=f"{curve.method} ({curve.kind})",
+            )
+        axis.set(xlabel="false positive rate, all pixels", ylabel=ylabel, ylim=(0, 1))
+        axis.grid(alpha=0.3)
+    left.set(title="ROC", xlim=(0, 1))
+    right.set(title=f"PRO up to {pro_limit:g}", xlim=(0, pro_limit))
+    right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    _save(figure, path)
+
+
+def save_training_curves(
+    path: epath.Path, records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draws every figure of `metrics.jsonl` over the steps, a panel a figure.
+
+    A figure logged in training ("loss") and in validation ("validation_loss") shares
+    one panel.
+    """
+    names = [name for record in records for name in record if name != "step"]
+    panels = list(dict.fromkeys(name.removeprefix("validation_") for name in names))
+    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
+    for axis, panel in zip(
+        np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True
+    ):
+        for name, style in ((panel, "-"), (f"validation_{panel}", "o--")):
+            points = [(r["step"], r[name]) for r in records if name in r]
+            if points:
+                label = "validation" if name != panel else "training"
+                axis.plot(*zip(*points, strict=True), style, label=label, markersize=3)
+        axis.set(title=panel.replace("_", " "), xlabel="step")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _grid(rows: int, columns: int, *, title: str) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(1.5 * columns + 1, 1.5 * rows + 0.8), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.suptitle(title, fontsize=11, color=_INK)
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[])
+    return figure, axes
+
+
+def _show_image(axis: Axes, image: np.ndarray) -> None:
+    """Gray images have one channel, which imshow does not take."""
+    axis.imshow(np.repeat(image, 3 // image.shape[-1], axis=-1), vmin=0, vmax=1)
+
+
+def _show_overlay(axis: Axes, example: Example, limits: Limits) -> None:
+    _show_image(axis, example.image)
+    strength = np.clip((example.map - limits.low) / (limits.high - limits.low), 0, 1)
+    axis.imshow(strength, cmap=_COLOURS, vmin=0, vmax=1, alpha=0.85 * strength**0.5)
+    if example.mask.any():
+        axis.contour(example.mask, levels=[0.5], colors=_TRUTH, linewidths=0.7)
+
+
+def _save(figure: Figure, path: epath.Path) -> None:
+    with path.open("wb") as file:
+        figure.savefig(file, dpi=130, format="png")

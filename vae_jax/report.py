@@ -1,0 +1,83 @@
+"""Results as files that other tools read: JSON, CSV and a Markdown table."""
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+Row = Mapping[str, Any]
+
+_PACKAGES = ("vae-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The software and the device that made a result."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        **found,
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "machine": f"{platform.machine()} {platform.system()}",
+    }
+
+
+def format_table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
+    """A Markdown table of `rows`, aligned so that it also reads well in a terminal.
+
+    Args:
+      rows: one mapping a line; a missing value prints as "-".
+      columns: key of a row -> heading, in order. Numbers get three decimals.
+    """
+    cells = [[_cell(row.get(key)) for key in columns] for row in rows]
+    headings = list(columns.values())
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    numeric = [any(isinstance(row.get(key), float) for row in rows) for key in columns]
+
+    def line(texts: Sequence[str]) -> str:
+        aligned = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(texts, widths, numeric, strict=True)
+        ]
+        return "| " + " | ".join(aligned) + " |"
+
+    dashes = [
+        "-" * (width - 1) + ":" if right else "-" * width
+        for width, right in zip(widths, numeric, strict=True)
+    ]
+    return "\n".join([line(headings), line(dashes), *map(line, cells)])
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def write_json(path: epath.Path, content: Mapping[str, Any]) -> None:
+    """Writes `content` whole or not at all: a kill leaves the former file."""
+    _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: epath.Path, rows: Sequence[Row]) -> None:
+    """Writes one line a row under the union of the rows' keys, in first-seen order."""
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for row in rows for key in row))
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace(path, text.getvalue())
+
+
+def _replace(path: epath.Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
