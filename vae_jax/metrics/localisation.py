@@ -1,0 +1,170 @@
+"""How well anomaly maps localise defects: exact figures from raw maps and masks.
+
+Maps and masks are stacked arrays [batch rows columns] or sequences of [rows columns]
+whose sizes may differ; masks hold False / True or 0 / 1. All pixels of all images are
+pooled as they are: nothing is padded, resized, normalised or binned. Scores are ranked
+in float32, or in float64 if any map has more precision than float32 holds.
+
+Beside its input, a call holds one more copy of the scores and about 60 bytes for each
+defect pixel.
+"""
+
+from bisect import bisect_left
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+from vae_jax.metrics import sweep as thresholds
+from vae_jax.metrics.pixels import (
+    Images,
+    as_maps,
+    as_pairs,
+    check_both_classes,
+    largest_region,
+    pool,
+)
+from vae_jax.metrics.sweep import BestIou, Curve, Sweep
+
+
+class Localisation(NamedTuple):
+    """Every figure of one method on one test set."""
+
+    pixel_auroc: float
+    aupro: float
+    best_iou: float
+    best_iou_threshold: float
+    best_f1: float
+    average_precision: float
+    image_auroc: float | None  # None if all images are normal or all have a defect
+
+
+def localisation(
+    maps: Images,
+    masks: Images,
+    *,
+    limit: float = 0.3,
+    image_scores: Num[Any, " _"] | None = None,
+) -> Localisation:
+    """All figures from one sort of the normal pixels.
+
+    Args:
+        maps: anomaly maps, higher where more anomalous.
+        masks: ground truth.
+        limit: false positive rate up to which `aupro` integrates.
+        image_scores: scores for `image_auroc`; each map's maximum if not given.
+
+    Raises:
+        ValueError: a map has a NaN or not the size of its mask, or the masks have
+            only one class.
+    """
+    scores, truths = as_pairs(maps, masks)
+    counts = thresholds.sweep(*pool(scores, truths))
+    best = thresholds.best_iou(counts)
+    if image_scores is None:
+        image_scores = np.array([each.max() for each in scores])
+    labels = np.array([truth.any() for truth in truths])
+    return Localisation(
+        pixel_auroc=thresholds.auroc(counts),
+        aupro=_aupro(counts, limit=limit),
+        best_iou=best.iou,
+        best_iou_threshold=best.threshold,
+        best_f1=best.f1,
+        average_precision=thresholds.average_precision(counts),
+        image_auroc=None if labels.all() else image_auroc(image_scores, labels),
+    )
+
+
+def pixel_auroc(maps: Images, masks: Images) -> float:
+    """P(a defect pixel scores above a normal one), ties counted half."""
+    return thresholds.auroc(_sweep(maps, masks))
+
+
+def average_precision(maps: Images, masks: Images) -> float:
+    """Sum over thresholds of precision times the recall gained there."""
+    return thresholds.average_precision(_sweep(maps, masks))
+
+
+def best_iou(maps: Images, masks: Images) -> BestIou:
+    """The best IoU over all thresholds of the pooled pixels, with its F1 (= F1max)."""
+    return thresholds.best_iou(_sweep(maps, masks))
+
+
+def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
+    """Area under the per-region-overlap curve to a false positive rate, over it.
+
+    The overlap is the mean, over the 8-connected defect regions of all images, of
+    the share of the region at or above the threshold (Bergmann et al. 2021, IJCV).
+    """
+    return _aupro(_sweep(maps, masks), limit=limit)
+
+
+def roc_curve(maps: Images, masks: Images, *, points: int = 1000) -> Curve:
+    """True over false positive rate of the pooled pixels, thinned to draw."""
+    counts = _sweep(maps, masks)
+    return thresholds.curve(counts, counts.hits / counts.hits[-1], points=points)
+
+
+def pro_curve(maps: Images, masks: Images, *, points: int = 1000) -> Curve:
+    """Mean per-region overlap over the false positive rate, thinned to draw."""
+    counts = _sweep(maps, masks)
+    return thresholds.curve(counts, counts.overlap, points=points)
+
+
+def image_auroc(scores: Num[Any, " _"], labels: Shaped[Any, " _"]) -> float:
+    """P(an image with a defect scores above a normal one), ties counted half."""
+    scores, labels = np.asarray(scores), np.asarray(labels).astype(bool)
+    scores = scores.astype(np.result_type(np.float32, scores), copy=False)
+    if scores.shape != labels.shape:
+        raise ValueError(
+            f"image_auroc: each image needs a score, got {scores.shape} scores and "
+            f"{labels.shape} labels."
+        )
+    if np.isnan(scores).any():
+        first = int(np.flatnonzero(np.isnan(scores))[0])
+        raise ValueError(f"image_auroc: scores must be numbers, score {first} is NaN.")
+    check_both_classes("image_auroc: labels", int(labels.sum()), labels.size)
+    normal, defect = scores[~labels], scores[labels]
+    weight = np.full(defect.size, 1 / defect.size)
+    return thresholds.auroc(thresholds.sweep(normal, defect, weight))
+
+
+def estimated_threshold(normal_maps: Images, *, minimum_area: int) -> float:
+    """The lowest threshold at which normal maps show no region of `minimum_area`.
+
+    The protocol of MVTec AD (Bergmann et al. 2019, CVPR, section 4.3): raised on
+    normal validation maps until the largest 8-connected region of `map >= threshold`
+    has fewer than `minimum_area` pixels. No image with a defect is looked at.
+    """
+    if minimum_area < 1:
+        raise ValueError(
+            f"estimated_threshold: minimum_area must be at least 1, got {minimum_area}."
+        )
+    maps = as_maps(normal_maps)
+    scores = np.sort(np.concatenate([scores.ravel() for scores in maps]))
+
+    def is_quiet(score: np.floating) -> bool:
+        return max(largest_region(each > score) for each in maps) < minimum_area
+
+    # Regions only shrink as the threshold rises, so bisection finds the first.
+    last_shown = scores[bisect_left(scores, True, key=is_quiet)]
+    return float(np.nextafter(last_shown, np.inf, dtype=scores.dtype))
+
+
+def region_overlap(maps: Images, masks: Images, *, threshold: float) -> float:
+    """Mean over defect regions of the share of the region with `map >= threshold`.
+
+    With `estimated_threshold` this is the second figure of MVTec AD's tables.
+    """
+    pixels = pool(*as_pairs(maps, masks))
+    return float(pixels.weight[pixels.defect >= threshold].sum())
+
+
+def _aupro(counts: Sweep, *, limit: float) -> float:
+    if not 0 < limit <= 1:
+        raise ValueError(f"aupro: limit must be in (0, 1], got {limit}.")
+    return thresholds.area_to(counts, counts.overlap, limit=limit)
+
+
+def _sweep(maps: Images, masks: Images) -> Sweep:
+    return thresholds.sweep(*pool(*as_pairs(maps, masks)))

@@ -1,0 +1,114 @@
+"""Checks maps against their masks and pools their pixels, as they are."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy import ndimage
+
+Images = Sequence[Any] | Shaped[Any, "_ _ _"]
+Map = Float[np.ndarray, "_ _"]
+Mask = Bool[np.ndarray, "_ _"]
+
+
+class Pixels(NamedTuple):
+    """The scores of all images by class; `weight` sums to one, equal over regions."""
+
+    normal: Float[np.ndarray, " normals"]
+    defect: Float[np.ndarray, " defects"]
+    weight: Float[np.ndarray, " defects"]
+
+
+def as_maps(maps: Images) -> list[Map]:
+    """The maps in one float type: float32, or float64 if one of them needs it."""
+    arrays = [np.asarray(scores) for scores in _each(maps)]
+    if not arrays:
+        raise ValueError("localisation: at least one map is needed, got none.")
+    exact = np.result_type(np.float32, *arrays)
+    for index, scores in enumerate(arrays):
+        if scores.ndim != 2 or not scores.size:
+            raise ValueError(
+                f"localisation: a map must be [rows columns], map {index} has shape "
+                f"{scores.shape}."
+            )
+        # The minimum of an array with a NaN is NaN: no temporary of its size.
+        if np.isnan(scores.min()):
+            raise ValueError(
+                f"localisation: maps must be numbers, map {index} has a NaN."
+            )
+    return [scores.astype(exact, copy=False) for scores in arrays]
+
+
+def as_pairs(maps: Images, masks: Images) -> tuple[list[Map], list[Mask]]:
+    """Maps and boolean masks, one of each for every image and of its size."""
+    scores, truths = as_maps(maps), [np.asarray(mask) for mask in _each(masks)]
+    if len(scores) != len(truths):
+        raise ValueError(
+            f"localisation: each map needs a mask, got {len(scores)} maps and "
+            f"{len(truths)} masks."
+        )
+    for index, (one, mask) in enumerate(zip(scores, truths, strict=True)):
+        if one.shape != mask.shape:
+            raise ValueError(
+                f"localisation: a mask must have its map's shape, image {index} has "
+                f"map {one.shape} and mask {mask.shape}; resize the map to the mask."
+            )
+    return scores, [_as_mask(mask, index) for index, mask in enumerate(truths)]
+
+
+def pool(maps: list[Map], masks: list[Mask]) -> Pixels:
+    """Splits all pixels by class, into one array that is allocated once."""
+    total = sum(mask.size for mask in masks)
+    defects = sum(int(mask.sum()) for mask in masks)
+    check_both_classes("localisation: masks", defects, total)
+    normal = np.empty(total - defects, maps[0].dtype)
+    filled, regions, defect, weight = 0, 0, [], []
+    for scores, mask in zip(maps, masks, strict=True):
+        chosen = scores[~mask]
+        normal[filled : filled + chosen.size] = chosen
+        filled += chosen.size
+        if chosen.size < mask.size:
+            labels, found = label_regions(mask)
+            region = labels[mask]
+            regions += found
+            defect.append(scores[mask])
+            weight.append(1 / np.bincount(region)[region])
+    return Pixels(normal, np.concatenate(defect), np.concatenate(weight) / regions)
+
+
+def label_regions(mask: Mask) -> tuple[Int[np.ndarray, "_ _"], int]:
+    """Numbers the 8-connected regions from 1, and says how many there are."""
+    labels = np.empty(mask.shape, np.int32)
+    # With `output` given, scipy returns the count alone.
+    found = ndimage.label(mask, np.ones((3, 3), bool), output=labels)
+    return labels, cast(int, found)
+
+
+def largest_region(mask: Mask) -> int:
+    """Pixels of the largest 8-connected region."""
+    labels, _ = label_regions(mask)
+    return int(np.bincount(labels.ravel())[1:].max(initial=0))
+
+
+def check_both_classes(who: str, positives: int, total: int) -> None:
+    """Raises a ValueError that begins with `who` unless both classes occur."""
+    if positives in (0, total):
+        raise ValueError(
+            f"{who} must contain both classes, got only {int(positives > 0)}."
+        )
+
+
+def _each(images: Images) -> Sequence[Any] | np.ndarray:
+    # A stacked device array is fetched at once; its rows would come one by one.
+    return images if isinstance(images, Sequence) else np.asarray(images)
+
+
+def _as_mask(mask: np.ndarray, index: int) -> Mask:
+    truth = mask.astype(bool, copy=False)
+    if mask.dtype != bool and (mask != truth).any():
+        raise ValueError(
+            f"localisation: masks must hold only 0 and 1, mask {index} has "
+            f"{mask[mask != truth].flat[0]}; threshold it before."
+        )
+    return truth
