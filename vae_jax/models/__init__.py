@@ -1,1 +1,3 @@
+from vae_jax.models.vae import VAE, VAEOutput, init, mnist_vae, ped1_vae, small_vae
 
+__all__ = ["VAE", "VAEOutput", "init", "mnist_vae", "ped1_vae", "small_vae"]

@@ -1,7 +1,25 @@
-"""Layers that the networks share, and the mark that makes an activation explainable."""
+"""Layers that the networks share, and the marks that make an activation explainable."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple, assert_never
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from vae_jax.models.convolution import conv, conv_transpose
+
+Norm = Literal["batch", "group"]
+
+
+class Posterior(NamedTuple):
+    """Mean and log-variance of q(latent | image), a diagonal normal."""
+
+    mean: Float[Array, "batch latent"]
+    logvar: Float[Array, "batch latent"]
 
 
 def tap(module: nn.Module, name: str, activation: jax.Array) -> jax.Array:
@@ -16,6 +34,186 @@ def tap(module: nn.Module, name: str, activation: jax.Array) -> jax.Array:
         name,
         activation,
         reduce_fn=lambda _, latest: latest,
-        init_fn=lambda: None,
+        init_fn=lambda: activation,
     )
     return activation
+
+
+def channel_tap(
+    module: nn.Module, name: str, activation: Float[Array, "batch height width channel"]
+) -> Float[Array, "batch channel"] | None:
+    """A perturbation of the tap `name` that is constant over space, if asked for.
+
+    It is the entry "<name>_channels" of the "perturbations" of `module`; None without
+    one. A linear layer that follows the tap adds the perturbation to its own output,
+    so that the gradient with respect to it, the spatial sum of the gradient with
+    respect to the activation, comes without an array of the activation's size.
+    """
+    name = f"{name}_channels"
+    if not (
+        module.has_variable("perturbations", name)
+        or module.is_mutable_collection("perturbations")
+    ):
+        return None
+    batch, _, _, channels = activation.shape
+    return module.perturb(name, jnp.zeros((batch, channels), jnp.float32))
+
+
+def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
+    """Uniform on +-1/sqrt(fan_in), PyTorch's default for weights and biases alike.
+
+    The networks that are compared with the authors' start as theirs did. The others
+    follow: with a norm after each convolution the scale of its weights hardly matters.
+    """
+    bound = 1 / math.sqrt(fan_in)
+
+    return lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+class Conv(nn.Module):
+    """Convolution; the defaults halve the image (an odd size to the floor)."""
+
+    features: int
+    kernel_size: tuple[int, int] = (4, 4)
+    stride: int = 2
+    padding: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channel"]
+    ) -> Float[Array, "batch rows columns out"]:
+        """The convolution of `images`, in `dtype`."""
+        shape = (*self.kernel_size, images.shape[-1], self.features)
+        fan_in = math.prod(shape[:3])
+        outputs = conv(
+            images.astype(self.dtype),
+            _kernel(self, shape, fan_in).astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+        )
+        return _add_bias(self, outputs, fan_in) if self.use_bias else outputs
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution; kernel 4 doubles a size n, kernel 5 makes it 2n + 1."""
+
+    features: int
+    kernel_size: tuple[int, int] = (4, 4)
+    stride: int = 2
+    padding: int = 1
+    use_bias: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "batch height width channel"]
+    ) -> Float[Array, "batch rows columns out"]:
+        """The transposed convolution of `features`, in `dtype`."""
+        shape = (*self.kernel_size, features.shape[-1], self.features)
+        # PyTorch counts the fan of a transposed convolution by its output channels.
+        fan_in = math.prod(self.kernel_size) * self.features
+        outputs = conv_transpose(
+            features.astype(self.dtype),
+            _kernel(self, shape, fan_in).astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+        )
+        return _add_bias(self, outputs, fan_in) if self.use_bias else outputs
+
+
+class Dense(nn.Module):
+    """Affine map of vectors."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, inputs: Float[Array, "batch channel"]
+    ) -> Float[Array, "batch out"]:
+        """The map of `inputs`, in `dtype`."""
+        fan_in = inputs.shape[-1]
+        kernel = _kernel(self, (fan_in, self.features), fan_in).astype(self.dtype)
+        return _add_bias(self, inputs.astype(self.dtype) @ kernel, fan_in)
+
+
+class DenseOverFeatures(nn.Module):
+    """Affine map of all the activations of an image, flattened."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        activation: Float[Array, "batch height width channel"],
+        channel_perturbation: Float[Array, "batch channel"] | None = None,
+    ) -> Float[Array, "batch out"]:
+        """The map of `activation`, plus that of a perturbation constant over space."""
+        batch, *size, channels = activation.shape
+        fan_in = math.prod(size) * channels
+        kernel = _kernel(self, (fan_in, self.features), fan_in)
+        inputs = activation.astype(self.dtype).reshape(batch, fan_in)
+        outputs = inputs @ kernel.astype(self.dtype)
+        if channel_perturbation is not None:
+            kernel_sum = kernel.reshape(-1, channels, self.features).sum(0)
+            outputs += (channel_perturbation @ kernel_sum).astype(self.dtype)
+        return _add_bias(self, outputs, fan_in)
+
+
+class PosteriorHeads(nn.Module):
+    """The two affine maps that end an encoder."""
+
+    latents: int
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "batch channel"]) -> Posterior:
+        """q(latent | image) from the last features."""
+        # In float32 whatever the network computes in: 8 bits of a mean are too few.
+        features = features.astype(jnp.float32)
+        return Posterior(
+            mean=Dense(self.latents, name="mean")(features),
+            logvar=Dense(self.latents, name="logvar")(features),
+        )
+
+
+def normalise(
+    activation: Float[Array, "batch height width channel"],
+    kind: Norm,
+    *,
+    name: str,
+    train: bool,
+    dtype: DTypeLike,
+) -> Float[Array, "batch height width channel"]:
+    """Applies the norm layer `name` of the module whose compact method calls this.
+
+    "batch" keeps running statistics (PyTorch's momentum 0.1), used unless `train`;
+    "group" takes 16 channels a group, the best of the group-norm paper's settings of
+    that kind, has no state, and treats each image alone in training too.
+    """
+    match kind:
+        case "batch":
+            norm = nn.BatchNorm(
+                use_running_average=not train, momentum=0.9, dtype=dtype, name=name
+            )
+        case "group":
+            group_size = math.gcd(activation.shape[-1], 16)
+            norm = nn.GroupNorm(
+                num_groups=None, group_size=group_size, dtype=dtype, name=name
+            )
+        case _:
+            assert_never(kind)
+    return norm(activation)
+
+
+def _kernel(module: nn.Module, shape: tuple[int, ...], fan_in: int) -> jax.Array:
+    return module.param("kernel", torch_uniform(fan_in), shape)
+
+
+def _add_bias(module: nn.Module, outputs: jax.Array, fan_in: int) -> jax.Array:
+    bias = module.param("bias", torch_uniform(fan_in), outputs.shape[-1:])
+    return outputs + jnp.expand_dims(
+        bias.astype(outputs.dtype), range(outputs.ndim - 1)
+    )

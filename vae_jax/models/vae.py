@@ -1,0 +1,133 @@
+"""The variational autoencoder, and the networks that the experiments use."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from vae_jax.models.blocks import Norm, Posterior
+from vae_jax.models.conv import ConvDecoder, ConvEncoder
+
+
+class VAEOutput(NamedTuple):
+    """What a VAE makes of a batch of images.
+
+    `decoded` is as the decoder's last layer leaves it: the likelihood decides whether
+    it is logits or means.
+    """
+
+    mean: Float[Array, "batch latent"]
+    logvar: Float[Array, "batch latent"]
+    latents: Float[Array, "batch latent"]
+    decoded: Float[Array, "batch height width channel"]
+
+
+class VAE(nn.Module):
+    """An encoder of images into a diagonal normal, and a decoder of its samples.
+
+    The encoder has a field `latents`, the decoder `image_shape` (height, width,
+    channel); both take `train`, which only batch norm heeds.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the network is built for."""
+        return self.decoder.image_shape
+
+    def __call__(
+        self,
+        images: Float[Array, "batch height width channel"],
+        *,
+        noise: Float[Array, "batch latent"],
+        train: bool = False,
+    ) -> VAEOutput:
+        """Encodes, samples with standard normal `noise`, decodes.
+
+        Zeros for `noise` make the latents the posterior mean.
+
+        Raises:
+            ValueError: if the images are not of the shape that the network draws.
+        """
+        mean, logvar = self.encode(images, train=train)
+        latents = mean + jnp.exp(logvar / 2) * noise
+        return VAEOutput(mean, logvar, latents, self.decode(latents, train=train))
+
+    def encode(
+        self, images: Float[Array, "batch height width channel"], *, train: bool = False
+    ) -> Posterior:
+        """q(latent | image).
+
+        Raises:
+            ValueError: if the images are not of the shape that the network draws.
+        """
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"VAE: this network is built for images of shape {self.image_shape}, "
+                f"got {images.shape[1:]}; resize the images or build it for theirs."
+            )
+        return self.encoder(images, train=train)
+
+    def decode(
+        self, latents: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channel"]:
+        """Logits or means of the images, raw."""
+        return self.decoder(latents, train=train)
+
+
+def init(model: VAE, *, key: jax.Array) -> dict[str, Any]:
+    """Variables of `model`: "params", and "batch_stats" if it has batch norm.
+
+    Nothing is computed but the initial values. Linen's own `init` also returns the
+    perturbations of a batch of one, which would silently broadcast over any batch.
+    """
+    variables = model.lazy_init(
+        key,
+        jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32),
+        noise=jax.ShapeDtypeStruct((1, model.encoder.latents), jnp.float32),
+        mutable=["params", "batch_stats"],
+    )
+    return dict(variables)
+
+
+def mnist_vae(*, latents: int = 32, dtype: DTypeLike = jnp.float32) -> VAE:
+    """The network of the authors' MNIST code: 13,216,193 parameters at 32 latents."""
+    return _conv_vae((64, 128), 1024, latents, (28, 28, 1), norm=None, dtype=dtype)
+
+
+def ped1_vae(*, latents: int = 32, dtype: DTypeLike = jnp.float32) -> VAE:
+    """The authors' UCSD Ped1 network, 100x100: 77,243,073 parameters at 32 latents."""
+    channels = (64, 128, 256)
+    return _conv_vae(channels, 1024, latents, (100, 100, 1), norm=None, dtype=dtype)
+
+
+def small_vae(
+    *,
+    image_size: int = 128,
+    image_channels: int = 1,
+    latents: int = 64,
+    norm: Norm | None = "batch",
+    dtype: DTypeLike = jnp.float32,
+) -> VAE:
+    """A convolutional VAE for quick runs, meant for 64 to 128 pixels."""
+    shape = (image_size, image_size, image_channels)
+    return _conv_vae((32, 64, 128, 256), 512, latents, shape, norm=norm, dtype=dtype)
+
+
+def _conv_vae(
+    channels: tuple[int, ...],
+    hidden: int,
+    latents: int,
+    image_shape: tuple[int, int, int],
+    *,
+    norm: Norm | None,
+    dtype: DTypeLike,
+) -> VAE:
+    encoder = ConvEncoder(channels, hidden, latents, norm=norm, dtype=dtype)
+    decoder = ConvDecoder(channels, hidden, image_shape, norm=norm, dtype=dtype)
+    return VAE(encoder, decoder)
