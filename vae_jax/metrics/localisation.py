@@ -125,8 +125,7 @@ def image_auroc(scores: Num[Any, " _"], labels: Shaped[Any, " _"]) -> float:
         raise ValueError(f"image_auroc: scores must be numbers, score {first} is NaN.")
     check_both_classes("image_auroc: labels", int(labels.sum()), labels.size)
     normal, defect = scores[~labels], scores[labels]
-    weight = np.full(defect.size, 1 / defect.size)
-    return thresholds.auroc(thresholds.sweep(normal, defect, weight))
+    return thresholds.auroc(thresholds.sweep(normal, defect, np.ones_like(defect)))
 
 
 def estimated_threshold(normal_maps: Images, *, minimum_area: int) -> float:

@@ -16,7 +16,7 @@ class Sweep(NamedTuple):
 
     thresholds: Float[np.ndarray, " thresholds"]
     hits: Int[np.ndarray, " thresholds"]  # defect pixels at or above
-    overlap: Float[np.ndarray, " thresholds"]  # weight of those pixels, of 1
+    overlap: Float[np.ndarray, " thresholds"]  # share of the weight in those pixels
     false_alarms: Int[np.ndarray, " thresholds"]  # normal pixels at or above
     false_alarms_above: Int[np.ndarray, " thresholds"]  # normal pixels above: no ties
     normals: int
@@ -47,17 +47,18 @@ def sweep(
     Args:
         normal: scores of normal pixels.
         defect: scores of defect pixels.
-        weight: what each defect pixel adds to `overlap`; sums to one.
+        weight: what each defect pixel adds to `overlap`, in proportion.
     """
     normal.sort()
     order = np.argsort(defect)[::-1]
     defect = defect[order]
     last_of_ties = np.flatnonzero(np.append(defect[1:] != defect[:-1], True))
     thresholds = defect[last_of_ties]
+    overlap = np.cumsum(weight[order], dtype=np.float64)
     return Sweep(
         thresholds=thresholds,
         hits=last_of_ties + 1,
-        overlap=np.cumsum(weight[order], dtype=np.float64)[last_of_ties],
+        overlap=overlap[last_of_ties] / overlap[-1],
         false_alarms=normal.size - np.searchsorted(normal, thresholds, "left"),
         false_alarms_above=normal.size - np.searchsorted(normal, thresholds, "right"),
         normals=normal.size,
