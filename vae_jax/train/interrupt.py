@@ -1,0 +1,56 @@
+"""Notices that the run is asked to stop: by SIGTERM, Ctrl-C, or its scheduler."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Interrupted(SystemExit):
+    """The run was asked to stop and has saved its state; exit code 128 + signal."""
+
+    def __init__(self, received: signal.Signals, step: int):
+        super().__init__(128 + received)
+        self.received, self.step = received, step
+
+    def __str__(self) -> str:
+        return f"stopped by {self.received.name} after step {self.step}, which is saved"
+
+
+@contextlib.contextmanager
+def watch_for_interruption() -> Iterator[Callable[[int], signal.Signals | None]]:
+    """Yields `interrupted(step)`: the signal to stop for, None to go on.
+
+    With `jax.distributed` all processes must ask at the same steps; a SIGTERM to any of
+    them is then answered by all at one step. A second signal acts as without this.
+    """
+    if jax.distributed.is_initialized():
+        # jax has its own handler there; one in Python would take its place.
+        yield (
+            lambda step: (
+                signal.SIGTERM
+                if multihost_utils.reached_preemption_sync_point(step)
+                else None
+            )
+        )
+        return
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda step: None  # only the main thread may handle signals
+        return
+    received: list[signal.Signals] = []
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number, frame):
+        received.append(signal.Signals(number))
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda step: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

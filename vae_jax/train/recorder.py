@@ -1,0 +1,72 @@
+"""The figures of a run on disk: metrics.jsonl and TensorBoard events."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from tensorboardX import SummaryWriter
+
+Kind = Literal["train", "evaluation"]
+
+
+class Recorder:
+    """Appends figures to `metrics.jsonl` and to TensorBoard events in `workdir`.
+
+    Lines beyond `start_step`, left by a run that was cut off after its last checkpoint,
+    are dropped: but for the times, the file ends as if there had been no interruption.
+    """
+
+    def __init__(self, workdir: Path, *, start_step: int):
+        path = workdir / "metrics.jsonl"
+        kept = [line for line in _complete_lines(path) if line["step"] <= start_step]
+        # Written anew beside the old one and moved over it: a kill loses neither.
+        rewritten = path.with_suffix(".jsonl.tmp")
+        rewritten.write_text("".join(_to_json(line) for line in kept))
+        rewritten.replace(path)
+        self._lines = path.open("a")
+        self._events = SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=start_step + 1
+        )
+
+    def write(
+        self,
+        kind: Kind,
+        step: int,
+        figures: Mapping[str, float],
+        *,
+        times: Mapping[str, float] | None = None,
+    ) -> None:
+        """Adds one line and one event per figure; `times` may differ between runs."""
+        everything = {**figures, **(times or {})}
+        self._lines.write(_to_json({"step": step, "kind": kind, **everything}))
+        for name, value in everything.items():
+            self._events.add_scalar(f"{kind}/{name}", value, step)
+
+    def flush(self) -> None:
+        """Hands everything to the system, so that it outlives this process."""
+        self._lines.flush()
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and closes both files."""
+        self._lines.close()
+        self._events.close()
+
+
+def _to_json(line: Mapping[str, Any]) -> str:
+    """One line; numbers that JSON does not know become null."""
+
+    def plain(value):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps({name: plain(value) for name, value in line.items()}) + "\n"
+
+
+def _complete_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines written so far; a kill can cut only the last one short."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -1,0 +1,88 @@
+"""Devices, processes, and which part of a batch lies where."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+
+def initialize_distributed(
+    *,
+    coordinator_address: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins this process to the others of the run; call it before any other use of jax.
+
+    Without arguments jax asks the environment (TPU pod, SLURM, Open MPI, Kubernetes).
+
+    Raises:
+        ValueError: Some but not all of the three arguments were given.
+        RuntimeError: The processes could not be joined. A run that went on alone would
+            train on a part of the data and write over the others' files.
+    """
+    arguments = (coordinator_address, num_processes, process_id)
+    if any(a is None for a in arguments) and any(a is not None for a in arguments):
+        raise ValueError(
+            "initialize_distributed: coordinator_address, num_processes and process_id "
+            f"must be given together or not at all, got {arguments}."
+        )
+    try:
+        jax.distributed.initialize(*arguments)
+    except (RuntimeError, ValueError) as error:
+        raise RuntimeError(
+            "initialize_distributed: could not join the other processes "
+            f"({str(error).splitlines()[0]}) Give coordinator_address, num_processes "
+            "and process_id, start this before other jax code, and see docs/pods.md."
+        ) from error
+
+
+def is_primary() -> bool:
+    """Whether this process is the one that writes logs, tables and figures."""
+    return jax.process_index() == 0
+
+
+def data_mesh(devices: Sequence | None = None) -> Mesh:
+    """One axis, "data", over the given devices; by default all of all processes."""
+    devices = jax.devices() if devices is None else devices
+    # Auto: the compiler spreads the work from the shardings of inputs and outputs.
+    return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same values on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_batches(mesh: Mesh) -> NamedSharding:
+    """For leaves [steps, batch, ...]: each device holds its share of every batch."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Raises ValueError unless the global batch divides evenly over the devices."""
+    devices = mesh.size
+    if batch_size > 0 and batch_size % devices == 0:
+        return
+    below = max(batch_size, 0) // devices * devices
+    sizes = f"{below} or {below + devices}" if below else f"{devices}"
+    raise ValueError(
+        "check_batch_size: the batch size must be a multiple of the number of devices, "
+        f"{devices}, got {batch_size}; the nearest that work: {sizes}."
+    )
+
+
+def put_batches(batches: Sequence[PyTree], mesh: Mesh) -> PyTree:
+    """Stacks this process's share of consecutive batches into global device arrays.
+
+    Each leaf is [local batch, ...] and becomes [steps, batch, ...] over `mesh`. The
+    values are copied, so the host arrays may be used again.
+    """
+    sharding = split_batches(mesh)
+
+    def put(*leaves):
+        return jax.make_array_from_process_local_data(sharding, np.stack(leaves))
+
+    return jax.tree.map(put, *batches)
