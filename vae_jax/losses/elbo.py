@@ -1,0 +1,127 @@
+"""The evidence lower bound, the ways to weigh its rate, and a tighter bound."""
+
+import math
+from typing import Literal, NamedTuple, assert_never
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, ScalarLike
+
+from vae_jax.distributions import at_least_float32, normal_kl
+
+ConstraintOn = Literal["example", "batch_mean"]
+
+
+class NegativeElbo(NamedTuple):
+    """The objective and the parts it was made of, per example, in nats.
+
+    The parts are the plain ones: -(distortion + rate) is the lower bound whatever the
+    objective did to them.
+    """
+
+    loss: Float[Array, " batch"]
+    distortion: Float[Array, " batch"]
+    rate: Float[Array, " batch"]
+
+
+def gaussian_kl(
+    mean: Float[Array, "*batch latent"], logvar: Float[Array, "*batch latent"]
+) -> Float[Array, "*batch latent"]:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) of each latent, in nats.
+
+    Source: Kingma and Welling 2014, appendix B.
+    """
+    return normal_kl(mean, logvar, 0.0, 0.0)
+
+
+def negative_elbo(
+    log_likelihood: Float[Array, " batch"],
+    kl_per_latent: Float[Array, "batch latent"],
+    *,
+    beta: ScalarLike = 1.0,
+    free_bits: float = 0.0,
+    capacity: ScalarLike | None = None,
+    constraint_on: ConstraintOn = "example",
+) -> NegativeElbo:
+    """Distortion plus weighted rate, an upper bound on -log p(x) at the defaults.
+
+    Args:
+        log_likelihood: log p(x | z), in nats.
+        kl_per_latent: KL of each latent to its prior, in nats.
+        beta: Weight of the rate (Higgins et al. 2017); the gamma of `capacity`.
+        free_bits: Nats each latent may use for nothing, as max(free_bits, KL): no
+            gradient below it, all of it from there on (Kingma et al. 2016, Eq. 15).
+        capacity: Nats C that the whole rate is pulled towards, as |rate - C| (Burgess
+            et al. 2018, Eq. 8).
+        constraint_on: Whether the floor or the capacity holds for each example's KL or
+            for its mean over the batch, as Kingma et al. have it and as most
+            implementations of the capacity do; an example's loss then depends on its
+            batch, and only the mean of the losses is that objective.
+
+    Raises:
+        ValueError: If free_bits is negative, or is combined with a capacity.
+    """
+    if free_bits < 0:
+        raise ValueError(
+            f"negative_elbo: free_bits must be at least 0 nats, got {free_bits}."
+        )
+    if free_bits and capacity is not None:
+        raise ValueError(
+            "negative_elbo: free_bits and capacity are two rules for one rate, got "
+            f"free_bits={free_bits} and capacity={capacity}; leave one out."
+        )
+    distortion = -at_least_float32(log_likelihood)
+    kl_per_latent = at_least_float32(kl_per_latent)
+    rate = kl_per_latent.sum(axis=-1)
+    if capacity is not None:
+        penalty = _distance_to_capacity(rate, capacity, constraint_on)
+    elif free_bits:
+        penalty = _floored(kl_per_latent, free_bits, constraint_on).sum(axis=-1)
+    else:
+        penalty = rate
+    return NegativeElbo(distortion + beta * penalty, distortion, rate)
+
+
+def importance_weighted_bound(
+    log_weights: Float[Array, "samples batch"],
+) -> Float[Array, " batch"]:
+    """The log of the mean weight, a lower bound on log p(x), in nats.
+
+    `log_weights` is log p(x, z) - log q(z | x) of `samples` draws z from q. One sample
+    gives the ELBO; the expectation only rises with more.
+
+    Source: Burda et al. 2016 (IWAE), Eq. 8.
+    """
+    log_weights = at_least_float32(log_weights)
+    return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
+
+
+def _floored(
+    kl_per_latent: Float[Array, "batch latent"],
+    floor: float,
+    constraint_on: ConstraintOn,
+) -> Float[Array, "batch latent"]:
+    match constraint_on:
+        case "example":
+            compared = kl_per_latent
+        case "batch_mean":
+            # Replacing whole columns makes the batch mean max(floor, mean KL).
+            mean = kl_per_latent.mean(axis=0, keepdims=True)
+            compared = jnp.broadcast_to(mean, kl_per_latent.shape)
+        case _:
+            assert_never(constraint_on)
+    # Not jnp.maximum, which passes half of the gradient on a tie.
+    return jnp.where(compared < floor, floor, kl_per_latent)
+
+
+def _distance_to_capacity(
+    rate: Float[Array, " batch"], capacity: ScalarLike, constraint_on: ConstraintOn
+) -> Float[Array, " batch"]:
+    match constraint_on:
+        case "example":
+            return jnp.abs(rate - capacity)
+        case "batch_mean":
+            # One sign for the whole batch makes the batch mean |mean rate - capacity|.
+            return jnp.sign(rate.mean() - capacity) * (rate - capacity)
+        case _:
+            assert_never(constraint_on)

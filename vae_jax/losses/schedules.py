@@ -1,0 +1,66 @@
+"""Schedules of the rate's weight: a step in, a weight in [0, 1] out.
+
+Multiply by the final weight (`beta=4.0 * linear_beta(step, warmup_steps=1000)`) or by
+a capacity. Steps may be traced.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, ScalarLike
+
+
+def linear_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
+    """Rises in a straight line from 0 at step 0 to 1 at `warmup_steps`, then stays.
+
+    Raises:
+        ValueError: If warmup_steps is below 1.
+    """
+    _require_positive("linear_beta", "warmup_steps", warmup_steps)
+    return _ramp(step, warmup_steps)
+
+
+def cosine_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
+    """Rises along half a cosine from 0 at step 0 to 1 at `warmup_steps`, then stays.
+
+    Raises:
+        ValueError: If warmup_steps is below 1.
+    """
+    _require_positive("cosine_beta", "warmup_steps", warmup_steps)
+    return 0.5 - 0.5 * jnp.cos(jnp.pi * _ramp(step, warmup_steps))
+
+
+def cyclical_beta(
+    step: ScalarLike, *, total_steps: int, cycles: int = 4, ramp_fraction: float = 0.5
+) -> Float[Array, ""]:
+    """Rises linearly from 0 to 1 `cycles` times, and is 1 after `total_steps`.
+
+    Each cycle rises during its first `ramp_fraction` and stays at 1 for the rest.
+
+    Raises:
+        ValueError: If cycles is below 1, total_steps is below cycles, or ramp_fraction
+            is outside (0, 1].
+
+    Source: Fu et al. 2019, Eq. 6 and 7.
+    """
+    _require_positive("cyclical_beta", "cycles", cycles)
+    if total_steps < cycles:
+        raise ValueError(
+            f"cyclical_beta: total_steps must be at least cycles={cycles}, "
+            f"got {total_steps}."
+        )
+    if not 0 < ramp_fraction <= 1:
+        raise ValueError(
+            f"cyclical_beta: ramp_fraction must be in (0, 1], got {ramp_fraction}."
+        )
+    # In whole steps: float32 would lose the position in a cycle late in a long run.
+    position = (jnp.asarray(step) * cycles) % total_steps
+    weight = _ramp(position, total_steps * ramp_fraction)
+    return jnp.where(jnp.asarray(step) < total_steps, weight, 1.0)
+
+
+def _ramp(step: ScalarLike, length: float) -> Float[Array, ""]:
+    return jnp.clip(jnp.asarray(step, jnp.float32) / length, 0.0, 1.0)
+
+
+def _require_positive(function: str, name: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"{function}: {name} must be at least 1, got {steps}.")
