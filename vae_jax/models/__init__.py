@@ -1,3 +1,19 @@
-from vae_jax.models.vae import VAE, VAEOutput, init, mnist_vae, ped1_vae, small_vae
+from vae_jax.models.vae import (
+    VAE,
+    VAEOutput,
+    init,
+    mnist_vae,
+    ped1_vae,
+    resnet18_vae,
+    small_vae,
+)
 
-__all__ = ["VAE", "VAEOutput", "init", "mnist_vae", "ped1_vae", "small_vae"]
+__all__ = [
+    "VAE",
+    "VAEOutput",
+    "init",
+    "mnist_vae",
+    "ped1_vae",
+    "resnet18_vae",
+    "small_vae",
+]

@@ -67,7 +67,14 @@ def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
     """
     bound = 1 / math.sqrt(fan_in)
 
-    return lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    def initialise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        # Drawn flat: XLA takes seconds to compile a draw of four axes for CPUs.
+        values = jax.random.uniform(
+            key, (math.prod(shape),), jnp.float32, -bound, bound
+        )
+        return values.reshape(shape)
+
+    return initialise
 
 
 class Conv(nn.Module):

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from vae_jax.models.blocks import Norm, Posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
+from vae_jax.models.resnet import ResNetEncoder
 
 
 class VAEOutput(NamedTuple):
@@ -117,6 +118,36 @@ def small_vae(
     """A convolutional VAE for quick runs, meant for 64 to 128 pixels."""
     shape = (image_size, image_size, image_channels)
     return _conv_vae((32, 64, 128, 256), 512, latents, shape, norm=norm, dtype=dtype)
+
+
+def resnet18_vae(
+    *,
+    image_size: int = 256,
+    image_channels: int = 3,
+    latents: int = 32,
+    norm: Norm = "batch",
+    dtype: DTypeLike = jnp.float32,
+) -> VAE:
+    """ResNet-18 from scratch and its mirrored decoder, for 64 to 256 pixels.
+
+    The decoder grows 1024 channels of 4x4 pixels by doublings, six for 256 pixels and
+    fewer for less; a size that is not 4 times a power of two starts from 5x5 to 7x7.
+
+    Raises:
+        ValueError: if `image_size` is not from 64 to 256.
+    """
+    if not 64 <= image_size <= 256:
+        raise ValueError(
+            "resnet18_vae: wants an image_size from 64 to 256 pixels, got "
+            f"{image_size}; resize the images, or take small_vae for smaller ones."
+        )
+    doublings = (image_size // 4).bit_length() - 1
+    channels = (32, 64, 128, 256, 512, 1024)[-doublings:]
+    shape = (image_size, image_size, image_channels)
+    return VAE(
+        ResNetEncoder(latents, norm=norm, dtype=dtype),
+        ConvDecoder(channels, 1024, shape, norm=norm, dtype=dtype),
+    )
 
 
 def _conv_vae(
