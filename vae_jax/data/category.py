@@ -1,0 +1,231 @@
+"""One category in memory: training and validation images, test images with masks."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from vae_jax.data import images
+from vae_jax.data.layout import GOOD, MissingMasks, require_both_classes
+from vae_jax.data.mvtec_ad import Record, Records, open_split, prepare
+
+Progress = Callable[[int, int], None]
+"""Called as (done, total)."""
+
+DECODED_BYTES = 2 * 1024**3
+"""Up to this size the decoded training images are kept in memory."""
+THREADS = 2
+Item = TypeVar("Item")
+
+
+class DecodedOnDemand(Sequence[np.ndarray]):
+    """Images that are decoded and resized each time they are asked for."""
+
+    def __init__(
+        self,
+        records: Records,
+        indices: Int[np.ndarray, " image"],
+        *,
+        size: int,
+        channels: int,
+    ):
+        self._records = records
+        self._indices = indices
+        self._size = size
+        self._channels = channels
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "size size channel"]:
+        record = self._records[int(self._indices[index])]
+        return decode_record(record, size=self._size, channels=self._channels)
+
+
+ImageSource = UInt8[np.ndarray, "image size size channel"] | DecodedOnDemand
+"""Random access to images of the model's size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TestImages:
+    """The test split at the model's size; native masks come one at a time."""
+
+    __test__ = False  # not a test class for pytest
+
+    images: UInt8[np.ndarray, "image size size channel"]
+    masks: Bool[np.ndarray, "image size size"]
+    defects: tuple[str, ...]
+    paths: tuple[str, ...]
+    records: Records
+
+    @property
+    def is_anomalous(self) -> Bool[np.ndarray, " image"]:
+        """True where the image has a defect."""
+        return np.array([defect != GOOD for defect in self.defects])
+
+    def native_masks(self) -> Iterator[Bool[np.ndarray, "height width"]]:
+        """Yields the masks as published, decoded one by one to bound memory."""
+        for index in range(len(self.records)):
+            record = self.records[index]
+            yield images.decode_mask(record["mask"], name=f"mask of {record['path']}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoryData:
+    """All that an experiment needs of one category."""
+
+    category: str
+    train: ImageSource
+    validation: UInt8[np.ndarray, "image size size channel"]
+    test: TestImages
+    channels: int
+    sha256: str
+    """Over the contents of all files."""
+    skipped_images: int
+    """Defect images left out for want of a mask."""
+
+
+def load_category(
+    data_dir: str | Path,
+    category: str,
+    *,
+    prepared_dir: str | Path,
+    size: int,
+    seed: int,
+    channels: int | None = None,
+    validation_share: float = 0.1,
+    missing_masks: MissingMasks = "error",
+    decoded_bytes: int = DECODED_BYTES,
+    progress: Progress | None = None,
+) -> CategoryData:
+    """Prepares a category if need be and decodes it at the model's size.
+
+    Args:
+        data_dir: the folder that holds the category folders.
+        category: one of `find_categories(data_dir)`.
+        prepared_dir: where array records are kept between runs.
+        size: side of the square images that the model sees, in pixels.
+        seed: chooses the validation images.
+        channels: 1 or 3; by default as the category was published.
+        validation_share: of train/good, see `validation_split`.
+        missing_masks: see `list_category`.
+        decoded_bytes: training images beyond this many bytes are decoded on demand.
+        progress: called as (done, total) while images are decoded.
+
+    Raises:
+        ValueError: bad folder, category, pairing or image, or a test split of one
+            class only.
+    """
+    builder = prepare(data_dir, category, prepared_dir, missing_masks=missing_masks)
+    train, test = open_split(builder, "train"), open_split(builder, "test")
+    manifest = builder.manifest
+    channels = channels or builder.config.channels
+    paths = [path for path in manifest["files"] if path.startswith("train/")]
+    kept, held_out = validation_split(paths, share=validation_share, seed=seed)
+    report = _Counter(progress, total=len(train) + len(test))
+    fits = len(kept) * size * size * channels <= decoded_bytes
+    lazy = DecodedOnDemand(train, kept, size=size, channels=channels)
+    validation = DecodedOnDemand(train, held_out, size=size, channels=channels)
+    loaded = CategoryData(
+        category=category,
+        train=decode_all(lazy, done=report) if fits else lazy,
+        validation=decode_all(validation, done=report),
+        test=load_test(test, size=size, channels=channels, done=report),
+        channels=channels,
+        sha256=manifest["sha256"],
+        skipped_images=manifest["skipped_images"],
+    )
+    require_both_classes(loaded.test.defects, category=category)
+    return loaded
+
+
+def validation_split(
+    paths: Sequence[str], *, share: float = 0.1, seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
+    """Divides images into training and validation indices, both ascending.
+
+    The validation images are those whose hashed (seed, path) come first: at least one,
+    and a later image displaces at most one of them.
+
+    Raises:
+        ValueError: `share` is not in (0, 1), or fewer than two images.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split: share must be in (0, 1), got {share}.")
+    if len(paths) < 2:
+        raise ValueError(
+            f"validation_split: train/good needs at least 2 images, got {len(paths)}; "
+            "one is held out for validation."
+        )
+    ranks = [hashlib.sha256(f"{seed}/{path}".encode()).digest() for path in paths]
+    order = sorted(range(len(paths)), key=ranks.__getitem__)
+    count = min(max(1, round(share * len(paths))), len(paths) - 1)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def decode_record(
+    record: Record, *, size: int, channels: int
+) -> UInt8[np.ndarray, "size size channel"]:
+    """Decodes the image of one record and resizes it."""
+    name = record["path"]
+    pixels = images.decode(record["image"], channels=channels, name=name)
+    return images.resize(pixels, size, name=name)
+
+
+def decode_all(
+    source: DecodedOnDemand, *, done: Callable[[], None] = lambda: None
+) -> UInt8[np.ndarray, "image size size channel"]:
+    """Decodes every image, in threads; `done` is called after each."""
+    return np.stack(_in_threads(source.__getitem__, len(source), done=done))
+
+
+def load_test(
+    records: Records,
+    *,
+    size: int,
+    channels: int,
+    done: Callable[[], None] = lambda: None,
+) -> TestImages:
+    """Decodes a split with its masks, in threads; `done` is called after each image."""
+
+    def load(index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+        record = records[index]
+        name = record["path"]
+        mask = images.decode_mask(record["mask"], name=f"mask of {name}")
+        pixels = decode_record(record, size=size, channels=channels)
+        return pixels, images.resize_mask(mask, size), record["defect"], name
+
+    pixels, masks, defects, paths = zip(
+        *_in_threads(load, len(records), done=done), strict=True
+    )
+    return TestImages(np.stack(pixels), np.stack(masks), defects, paths, records)
+
+
+class _Counter:
+    """Turns "one more is done" into (done, total)."""
+
+    def __init__(self, progress: Progress | None, *, total: int):
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _in_threads(
+    function: Callable[[int], Item], count: int, *, done: Callable[[], None]
+) -> list[Item]:
+    results = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for result in pool.map(function, range(count)):
+            results.append(result)
+            done()
+    return results

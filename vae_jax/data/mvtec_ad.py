@@ -1,0 +1,332 @@
+"""MVTec AD as a TensorFlow Datasets builder that needs no TensorFlow.
+
+The dataset: Bergmann, Fauser, Sattlegger, Steger, "MVTec AD - A Comprehensive
+Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from vae_jax.data import images
+from vae_jax.data.layout import (
+    CategoryFiles,
+    Entry,
+    MissingMasks,
+    find_categories,
+    find_root,
+    list_category,
+)
+
+__all__ = [
+    "DESCRIPTIONS",
+    "MVTecAD",
+    "Record",
+    "Records",
+    "find_categories",
+    "open_split",
+    "prepare",
+]
+
+DESCRIPTIONS = {
+    "bottle": "bottle mouths seen from above",
+    "cable": "cross-sections of three-core cables",
+    "capsule": "printed two-colour capsules",
+    "carpet": "woven carpet",
+    "grid": "wire grids, gray",
+    "hazelnut": "hazelnuts in any orientation",
+    "leather": "leather",
+    "metal_nut": "metal nuts seen from above",
+    "pill": "printed speckled pills",
+    "screw": "screws in any orientation, gray",
+    "tile": "speckled tiles",
+    "toothbrush": "toothbrush heads",
+    "transistor": "transistors mounted on a board",
+    "wood": "wood with vertical grain",
+    "zipper": "zippers, gray",
+}
+"""The fifteen published categories."""
+
+GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
+STALE_AFTER_SECONDS = 3600
+"""A half-prepared folder that nobody wrote to for so long was left by a killed run."""
+
+
+class Record(TypedDict):
+    """One record as stored: image and mask are the encoded bytes of a file."""
+
+    image: bytes
+    mask: bytes
+    has_mask: bool
+    defect: str
+    path: str
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+    """One category."""
+
+    category: str = ""
+    channels: int = 3
+    missing_masks: MissingMasks = "error"
+
+
+class MVTecAD(tfds.core.GeneratorBasedBuilder):
+    """Industrial images, normal ones to train on and defective ones with masks."""
+
+    name = "mvtec_ad"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (declared by tfds)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Unpack MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad) "
+        "so that the folder holds <category>/train/good, test and ground_truth."
+    )
+    BUILDER_CONFIGS = [  # noqa: RUF012 (declared by tfds)
+        Config(
+            name=category,
+            description=text,
+            category=category,
+            channels=1 if category in GRAY_CATEGORIES else 3,
+        )
+        for category, text in DESCRIPTIONS.items()
+    ]
+
+    @property
+    def config(self) -> Config:
+        """The category that this builder reads."""
+        assert isinstance(self.builder_config, Config)
+        return self.builder_config
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What was prepared.
+
+        `sha256` (over all files, by content), `files` (path -> sha256), and the counts
+        `skipped_images` and `skipped_masks`.
+        """
+        assert isinstance(self.info.metadata, dict)
+        return self.info.metadata
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shape = (None, None, self.config.channels)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+            license="CC BY-NC-SA 4.0 (the published categories)",
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=shape, encoding_format="png"),
+                    "mask": tfds.features.Image(
+                        shape=(None, None, 1), encoding_format="png"
+                    ),
+                    "has_mask": np.bool_,
+                    "defect": tfds.features.Text(),
+                    "path": tfds.features.Text(),
+                }
+            ),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        files = list_category(
+            os.fspath(dl_manager.manual_dir),
+            self.config.category,
+            missing_masks=self.config.missing_masks,
+        )
+        self.manifest.update(
+            skipped_images=len(files.skipped_images),
+            skipped_masks=len(files.skipped_masks),
+            **_manifest(files),
+        )
+        return {
+            "train": self._generate_examples(files.folder, files.train),
+            "test": self._generate_examples(files.folder, files.test),
+        }
+
+    def _generate_examples(
+        self, folder: Path, entries: Sequence[Entry]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the files byte for byte; a normal image gets an empty mask."""
+        for index, entry in enumerate(entries):
+            encoded = (folder / entry.image).read_bytes()
+            header = images.read_header(encoded, name=entry.image)
+            yield (
+                index,
+                {
+                    "image": encoded,
+                    "mask": _read_mask(folder, entry, header),
+                    "has_mask": entry.mask is not None,
+                    "defect": entry.defect,
+                    "path": entry.image,
+                },
+            )
+
+
+def prepare(
+    data_dir: str | Path,
+    category: str,
+    prepared_dir: str | Path,
+    *,
+    missing_masks: MissingMasks = "error",
+) -> MVTecAD:
+    """Converts a category to array records once and returns the builder that reads it.
+
+    The result lies in a folder below `prepared_dir` that is named after the source
+    listing (paths, sizes, times), so that a changed source is converted anew. It
+    appears there whole or not at all. `builder.manifest` says what it holds.
+
+    Raises:
+        ValueError: bad folder, category, pairing or image (see `list_category`).
+        OSError: `prepared_dir` cannot be written, or the disk is full.
+    """
+    files = list_category(data_dir, category, missing_masks=missing_masks)
+    config = _config(files, category, missing_masks)
+    final = Path(prepared_dir).expanduser() / f"{config.name}-{files.fingerprint()}"
+    builder = _builder(config, final)
+    if not builder.info.splits:
+        try:
+            _prepare_atomically(find_root(data_dir), config, final)
+        except OSError as error:
+            raise OSError(
+                f"prepare: cannot write {category} below {prepared_dir} ({error}); "
+                "free some space or give another prepared_dir."
+            ) from error
+        builder = _builder(config, final)
+    return builder
+
+
+def open_split(builder: MVTecAD, split: str) -> "Records":
+    """Opens "train" or "test" (or a slice such as "train[:10]") for random access."""
+    skip = {name: tfds.decode.SkipDecoding() for name in ("image", "mask")}
+    with _quiet_tfds():
+        # tfds hides the signature behind a decorator.
+        source = builder.as_data_source(split=split, decoders=skip)  # pyright: ignore[reportCallIssue]
+    return Records(source)
+
+
+class Records(Sequence[Record]):
+    """A prepared split: `len`, and records by index, with the images still encoded."""
+
+    def __init__(self, source: Sequence[dict[str, Any]]):
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Record:
+        stored = self._source[index]
+        return Record(
+            image=stored["image"],
+            mask=stored["mask"],
+            has_mask=bool(stored["has_mask"]),
+            defect=stored["defect"].decode(),
+            path=stored["path"].decode(),
+        )
+
+
+def _builder(config: Config, data_dir: Path) -> MVTecAD:
+    with _quiet_tfds():
+        return MVTecAD(config=config, data_dir=data_dir, file_format="array_record")
+
+
+def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) -> Config:
+    published = MVTecAD.builder_configs.get(category)
+    if isinstance(published, Config) and missing_masks == "error":
+        return published
+    suffix = "" if missing_masks == "error" else "-paired"
+    if isinstance(published, Config):
+        channels = published.channels
+    else:
+        first = files.train[0].image
+        encoded = (files.folder / first).read_bytes()
+        channels = images.read_header(encoded, name=first).channels
+    return Config(
+        name=category + suffix,
+        description=DESCRIPTIONS.get(category, category),
+        category=category,
+        channels=channels,
+        missing_masks=missing_masks,
+    )
+
+
+def _prepare_atomically(root: Path, config: Config, final: Path) -> None:
+    """Writes beside `final` and renames, so that a kill leaves nothing to be read."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = f".{config.name}-unfinished-"
+    for left in final.parent.glob(f"{unfinished}*"):
+        if time.time() - left.stat().st_mtime > STALE_AFTER_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=unfinished, dir=final.parent) as scratch:
+        data_dir = Path(scratch) / "data"
+        builder = _builder(config, data_dir)
+        with _quiet_tfds():
+            builder.download_and_prepare(
+                download_dir=Path(scratch) / "downloads",
+                download_config=tfds.download.DownloadConfig(manual_dir=root),
+            )
+        try:
+            data_dir.rename(final)
+        except OSError:
+            # Another process may have been faster: then its copy serves.
+            if not _builder(config, final).info.splits:
+                raise
+
+
+def _manifest(files: CategoryFiles) -> dict[str, Any]:
+    """Returns the sha256 of every file, and one over all of them."""
+    paths = [
+        path
+        for entry in (*files.train, *files.test)
+        for path in (entry.image, entry.mask)
+        if path is not None
+    ]
+    digests = {
+        path: hashlib.sha256((files.folder / path).read_bytes()).hexdigest()
+        for path in sorted(paths)
+    }
+    lines = "".join(f"{digest}  {path}\n" for path, digest in digests.items())
+    return {"sha256": hashlib.sha256(lines.encode()).hexdigest(), "files": digests}
+
+
+def _read_mask(folder: Path, entry: Entry, image: images.Header) -> bytes:
+    size = image.height, image.width
+    if entry.mask is None:
+        return images.encode(np.zeros(size, np.uint8))
+    encoded = (folder / entry.mask).read_bytes()
+    mask = images.read_header(encoded, name=entry.mask)
+    if (mask.height, mask.width) != size:
+        raise ValueError(
+            f"MVTecAD: {entry.mask} is {mask.height}x{mask.width} pixels, but its "
+            f"image {entry.image} is {image.height}x{image.width}; "
+            "a mask has its image's size."
+        )
+    return encoded
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+    """Silences the bars and lines of tfds; errors still raise."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,135 @@
+"""Endless training batches that are a function of the step alone.
+
+Everything is a grain `MapDataset`, so batch k is `dataset[k]`: a run that stops after
+step k goes on with `start_step=k`, on any number of threads or processes.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import grain
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from vae_jax.data import images
+from vae_jax.data.augment import NONE, Augmentation, augment
+from vae_jax.data.category import ImageSource
+
+Batch = dict[str, np.ndarray]
+"""{"image": float32 [batch height width channel] in [0, 1]}, and what else is said."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment(grain.transforms.RandomMap):
+    """Applies one drawn transformation to each image, another in each epoch."""
+
+    augmentation: Augmentation
+
+    def random_map(
+        self, element: UInt8[np.ndarray, "..."], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "..."]:
+        """Augments one image with the generator of this record and epoch."""
+        return augment(element, self.augmentation, rng=rng)
+
+
+class ToFloat(grain.transforms.Map):
+    """Makes an 8-bit image an element of a batch."""
+
+    def map(self, element: UInt8[np.ndarray, "..."]) -> Batch:
+        """Scales to float32 in [0, 1]."""
+        return {"image": images.to_float(element)}
+
+
+def train_dataset(
+    source: ImageSource,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation = NONE,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> grain.MapDataset:
+    """Returns the endless sequence of this process' batches.
+
+    The epochs, each shuffled and augmented anew, follow each other without a gap: no
+    image is dropped, and a batch may be larger than the data set. Process p of n holds
+    the p-th of n equal blocks of rows of each batch, so that the blocks side by side
+    are the batch that one process alone would hold.
+
+    Args:
+        source: random access to 8-bit images of one shape.
+        batch_size: images per step over all processes.
+        seed: of shuffling and augmentation.
+        augmentation: what may be done to an image.
+        process_index: of this process.
+        process_count: over which each batch is divided.
+
+    Raises:
+        ValueError: no image, or `batch_size` not a positive multiple of the processes.
+    """
+    if len(source) == 0:
+        raise ValueError("train_dataset: the source must hold an image, got none.")
+    if batch_size < 1 or batch_size % process_count:
+        raise ValueError(
+            f"train_dataset: batch_size must be a positive multiple of the "
+            f"{process_count} processes, got {batch_size}."
+        )
+    return (
+        grain.MapDataset.source(cast("Sequence[np.ndarray]", source))
+        .seed(seed)
+        .shuffle()
+        .random_map(Augment(augmentation))
+        .map(ToFloat())
+        .repeat(None)
+        # Blocks are divided after the random map, whose draws depend on the position.
+        .batch(batch_size // process_count, drop_remainder=True)
+        .slice(slice(process_index, None, process_count))
+    )
+
+
+def train_batches(
+    source: ImageSource,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation = NONE,
+    process_index: int = 0,
+    process_count: int = 1,
+    start_step: int = 0,
+    threads: int = 2,
+) -> Iterator[Batch]:
+    """Yields the batches of `train_dataset` from `start_step` on, made in threads."""
+    dataset = train_dataset(
+        source,
+        batch_size=batch_size,
+        seed=seed,
+        augmentation=augmentation,
+        process_index=process_index,
+        process_count=process_count,
+    )
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=max(2 * threads, 1)
+    )
+    return iter(dataset.slice(slice(start_step, None)).to_iter_dataset(options))
+
+
+def eval_batches(
+    pixels: UInt8[np.ndarray, "image height width channel"], *, batch_size: int
+) -> Iterator[
+    dict[
+        str,
+        Float[np.ndarray, "batch height width channel"] | Bool[np.ndarray, " batch"],
+    ]
+]:
+    """Yields every image once, in order, in batches of one size.
+
+    The last batch is filled with its last image; "valid" is False there.
+    """
+    for start in range(0, len(pixels), batch_size):
+        chosen = np.arange(start, start + batch_size)
+        valid = chosen < len(pixels)
+        yield {
+            "image": images.to_float(pixels[np.minimum(chosen, len(pixels) - 1)]),
+            "valid": valid,
+        }
