@@ -1,0 +1,55 @@
+"""Attention maps of variational autoencoders (Liu et al., CVPR 2020, section 3)."""
+
+from vae_jax.attention.gradients import TapGradient, tap_gradient, taps
+from vae_jax.attention.maps import (
+    AttentionSamples,
+    attention_maps,
+    sampled_attention,
+)
+from vae_jax.attention.rules import (
+    OFFICIAL,
+    PAPER,
+    POINTWISE,
+    REPRO2021,
+    SALIENCY,
+    Rule,
+)
+from vae_jax.attention.scores import (
+    Likelihood,
+    NormalAggregate,
+    Score,
+    kl,
+    latents,
+    negative_elbo,
+    normal_aggregate,
+    normal_difference,
+    reconstruction_error,
+    squared_norm,
+    sum_of_latents,
+)
+
+__all__ = [
+    "OFFICIAL",
+    "PAPER",
+    "POINTWISE",
+    "REPRO2021",
+    "SALIENCY",
+    "AttentionSamples",
+    "Likelihood",
+    "NormalAggregate",
+    "Rule",
+    "Score",
+    "TapGradient",
+    "attention_maps",
+    "kl",
+    "latents",
+    "negative_elbo",
+    "normal_aggregate",
+    "normal_difference",
+    "reconstruction_error",
+    "sampled_attention",
+    "squared_norm",
+    "sum_of_latents",
+    "tap_gradient",
+    "taps",
+]

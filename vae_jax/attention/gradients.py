@@ -1,0 +1,183 @@
+"""The gradient of a score at a tap: one forward pass for all values of the score."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float
+
+from vae_jax.attention.scores import Images, Noise, Score, latents
+
+Variables = Mapping[str, Any]
+Path = tuple[str, ...]
+
+
+class TapGradient(NamedTuple):
+    """An activation, and the gradient of the score (of each of its k values) there."""
+
+    activation: Float[Array, "batch ..."]
+    gradient: Float[Array, "batch ..."]
+
+
+def taps(
+    model: nn.Module,
+    variables: Variables,
+    image_shape: tuple[int, int, int],
+    *,
+    score: Score = latents,
+) -> dict[str, tuple[int, ...]]:
+    """Names of all taps on the way to `score`, with their shapes for one image.
+
+    A name is the path of the mark in the model, less a leading "encoder/"; "input" is
+    the image. Nothing is computed.
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    marks, paths = _marks(model, variables, images, None, score)
+    shapes = {name: marks[path].shape[1:] for name, path in paths.items()}
+    return {"input": image_shape} | shapes
+
+
+def tap_gradient(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    *,
+    tap: str,
+    score: Score,
+    noise: Noise | None = None,
+) -> TapGradient:
+    """The gradient that a map is made of, [batch *tap] or [batch k *tap].
+
+    At the tap "input" this is the total derivative: an image that enters the score
+    twice, as input and as the target of its reconstruction, counts twice.
+    """
+    activation, value, pull_back = linearise(
+        model, variables, images, noise, tap=tap, score=score, pooled=False
+    )
+    return TapGradient(activation, per_value(pull_back, value, None))
+
+
+def linearise(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    noise: Noise | None,
+    *,
+    tap: str,
+    score: Score,
+    pooled: bool,
+) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """One forward pass: the activation at the tap, the score, and its pull-back.
+
+    The pull-back takes a cotangent of the score to the gradient at the tap. If only its
+    spatial mean matters (`pooled`), it may be [batch 1 1 channel] of the same mean.
+    """
+    variables = _without_marks(variables)
+    if tap == "input":
+        value, pull_back, activation = jax.vjp(
+            lambda x: (cast(Array, model.apply(variables, x, noise, method=score)), x),
+            images,
+            has_aux=True,
+        )
+        return activation, _one_row_per_image(value, images), lambda c: pull_back(c)[0]
+
+    marks, paths = _marks(model, variables, images, noise, score)
+    if tap not in paths:
+        raise ValueError(_unknown_tap(tap, ["input", *paths]))
+    path = paths[tap]
+    # The gradient of a change of whole channels is the spatial sum of the gradient of
+    # the activation, and never has its size (see `models.blocks.channel_tap`).
+    changed = _by_channel(path) if pooled and _by_channel(path) in marks else path
+    optional = {_by_channel(p) for p in paths.values()}
+    unchanged = {
+        p: jnp.zeros((), m.dtype) for p, m in marks.items() if p not in optional
+    }
+
+    def run(change: Array) -> tuple[Array, Array]:
+        changes = unchanged | {changed: change}
+        value, captured = model.apply(
+            {**variables, "perturbations": unflatten_dict(changes)},
+            images,
+            noise,
+            method=score,
+            mutable=["intermediates"],
+        )
+        return value, _flat(captured["intermediates"])[path]
+
+    value, pull_back, activation = jax.vjp(
+        run, jnp.zeros_like(marks[changed]), has_aux=True
+    )
+    value = _one_row_per_image(value, images)
+    if changed == path:
+        return activation, value, lambda c: pull_back(c)[0]
+    area = activation.shape[1] * activation.shape[2]
+    return activation, value, lambda c: pull_back(c)[0][:, None, None, :] / area
+
+
+def per_value(
+    function: Callable[[Array], Array], value: Array, chunk: int | None
+) -> Array:
+    """`function` of the cotangent of each of the k values of a score, along axis 1."""
+    if value.ndim == 1:
+        return function(jnp.ones_like(value))
+    k = value.shape[1]
+    one_hot = jnp.broadcast_to(
+        jnp.eye(k, dtype=value.dtype)[:, None], (k, *value.shape)
+    )
+    if chunk is None:
+        return jax.vmap(function, out_axes=1)(one_hot)
+    return jnp.moveaxis(jax.lax.map(function, one_hot, batch_size=chunk), 0, 1)
+
+
+def _marks(
+    model: nn.Module,
+    variables: Variables,
+    images: Images | jax.ShapeDtypeStruct,
+    noise: Noise | None,
+    score: Score,
+) -> tuple[dict[Path, jax.ShapeDtypeStruct], dict[str, Path]]:
+    """Shapes of the perturbations that the score meets; paths of the taps by name."""
+
+    def run(variables: Variables, images: Images, noise: Noise | None) -> Any:
+        marked = ["perturbations", "intermediates"]
+        return model.apply(variables, images, noise, method=score, mutable=marked)[1]
+
+    state = jax.eval_shape(run, _without_marks(variables), images, noise)
+    marks = _flat(state.get("perturbations", {}))
+    sown = _flat(state.get("intermediates", {}))
+    taps = {"/".join(p).removeprefix("encoder/"): p for p in marks if p in sown}
+    return marks, taps
+
+
+def _flat(collection: Mapping[str, Any]) -> dict[Path, Any]:
+    return cast(dict[Path, Any], flatten_dict(collection))
+
+
+def _by_channel(path: Path) -> Path:
+    return (*path[:-1], f"{path[-1]}_channels")
+
+
+def _without_marks(variables: Variables) -> Variables:
+    # init leaves perturbations for its own batch size behind. Of batch size 1, they
+    # would broadcast, and their gradient would silently sum over the images.
+    left_behind = ("perturbations", "intermediates")
+    return {name: v for name, v in variables.items() if name not in left_behind}
+
+
+def _one_row_per_image(value: Array, images: Images) -> Array:
+    if value.ndim not in (1, 2) or len(value) != len(images):
+        raise ValueError(
+            f"attention: a score must be [batch] or [batch k], one row for each of "
+            f"{len(images)} images; got shape {value.shape}."
+        )
+    return value
+
+
+def _unknown_tap(tap: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(tap, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"attention: unknown tap {tap!r}.{hint} Taps: {', '.join(known)}."

@@ -1,0 +1,134 @@
+"""Attention maps: where in an image a score comes from."""
+
+import warnings
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from vae_jax.attention.gradients import Variables, linearise, per_value
+from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
+from vae_jax.attention.scores import Images, Noise, Score, latents
+
+
+class AttentionSamples(NamedTuple):
+    """Mean and standard deviation of each map over samples of the posterior."""
+
+    mean: Float[Array, "batch *k height width"]
+    std: Float[Array, "batch *k height width"]
+
+
+def attention_maps(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    *,
+    tap: str,
+    score: Score = latents,
+    rule: Rule = PAPER,
+    noise: Noise | None = None,
+    latent_chunk: int | None = None,
+) -> Float[Array, "batch *k height width"]:
+    """What in each image the score rests on (Eq. 1, 2): raw maps at image resolution.
+
+    A score with one value per image gives [batch height width], one with k values
+    [batch k height width]; their mean over k is the paper's M. All k maps take one
+    forward pass and k backward passes from the score to the tap, vectorised; where
+    the rule only pools the gradient and a dense layer follows the tap, the passes
+    stop at that layer and cost next to nothing. Pure, so it can be jitted (do), and
+    differentiated with respect to `variables`.
+
+    Args:
+        model: Runs as in evaluation; marks activations with `models.blocks.tap`.
+        variables: Its parameters and batch statistics.
+        images: In [0, 1].
+        tap: Where the gradient is taken; `taps` lists the names.
+        score: What is explained.
+        rule: From gradient and activation to map.
+        noise: Gives the posterior sample; None explains the mean.
+        latent_chunk: Maps made at a time, to bound memory; None: all at once.
+
+    Raises:
+        ValueError: An unknown tap, a tap without rows and columns, or a score that is
+            not one row per image.
+
+    Warns:
+        UserWarning: The rule divides by a statistic of the whole batch, so that a map
+            depends on the other images.
+    """
+    if rule.grad_norm == "rms_batch":
+        warnings.warn(
+            "attention_maps: grad_norm='rms_batch' lets a map depend on the other "
+            "images of its batch; compare only maps of one batch.",
+            stacklevel=2,
+        )
+    pooled = rule.term == "pooled" and rule.grad_norm == "none"
+    activation, value, pull_back = linearise(
+        model, variables, images, noise, tap=tap, score=score, pooled=pooled
+    )
+    if activation.ndim != 4:
+        raise ValueError(
+            f"attention_maps: a map needs a tap of [batch rows columns channel], "
+            f"but {tap!r} has shape {activation.shape}; tap_gradient takes any."
+        )
+
+    _, height, width, _ = images.shape
+
+    def map_of(cotangent: Array) -> Array:
+        weights = channel_weights(rule, pull_back(cotangent))
+        return combine(rule, weights, activation, (height, width))
+
+    return per_value(map_of, value, latent_chunk)
+
+
+def sampled_attention(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    *,
+    tap: str,
+    score: Score = latents,
+    rule: Rule = PAPER,
+    latent_chunk: int | None = None,
+    key: PRNGKeyArray,
+    samples: int,
+) -> AttentionSamples:
+    """Maps over `samples` draws from the posterior; their spread tells their worth.
+
+    The images share the draws of the noise, so that the maps of an image do not
+    depend on its batch. Memory does not grow with `samples`.
+    """
+    if samples < 1:
+        raise ValueError(f"sampled_attention: samples must be positive, got {samples}.")
+
+    def maps_of(key: PRNGKeyArray) -> Array:
+        noise = jax.random.normal(key, (1, size.shape[-1]), size.dtype)
+        noise = jnp.broadcast_to(noise, size.shape)
+        return attention_maps(
+            model,
+            variables,
+            images,
+            tap=tap,
+            score=score,
+            rule=rule,
+            noise=noise,
+            latent_chunk=latent_chunk,
+        )
+
+    def add(moments: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
+        count, mean, squares = moments
+        deviation = (maps := maps_of(key)) - mean
+        mean = mean + deviation / (count + 1)
+        return (count + 1, mean, squares + deviation * (maps - mean)), None
+
+    # Shapes alone: of the posterior mean, and of the maps.
+    size = jax.eval_shape(
+        lambda v, x: model.apply(v, x, method="encode")[0], variables, images
+    )
+    zeros = jnp.zeros_like(jax.eval_shape(maps_of, key))
+    (_, mean, squares), _ = jax.lax.scan(
+        add, (0, zeros, zeros), jax.random.split(key, samples)
+    )
+    return AttentionSamples(mean, jnp.sqrt(squares / samples))
