@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import json
+import logging
 import math
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
@@ -59,13 +60,14 @@ class Checkpoints:
         self._best_by = best_by
         self._worst = math.inf if best_mode == "min" else -math.inf
         _check_writable(self.workdir)
+        logging.getLogger("absl").addFilter(_is_not_raised_too)
         self._manager = ocp.CheckpointManager(
             self.workdir / "checkpoints",
             item_names=("state", "about"),
             options=_options(best_by, best_mode),
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,6 +145,7 @@ class Checkpoints:
         """Waits for the last save and ends the background threads."""
         with _one_line_disk_errors(self.workdir):
             self._manager.close()
+        logging.getLogger("absl").removeFilter(_is_not_raised_too)
 
     def _ranked(self, figures: Mapping[str, float] | None) -> dict[str, float] | None:
         """What Orbax ranks by; without a finite figure, worse than any other."""
@@ -237,6 +240,11 @@ def _check_writable(folder: Path) -> None:
             f"Checkpoints: cannot write to workdir {folder} ({error.strerror}); "
             "choose another folder.",
         ) from error
+
+
+def _is_not_raised_too(record: logging.LogRecord) -> bool:
+    """False for the tracebacks that Orbax's threads log before `save` raises them."""
+    return not (record.exc_info and "orbax" in record.pathname)
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def fit(
     evaluate_every: int = 1000,
     checkpoint_every: int = 1000,
 ) -> TrainState:
-    """Trains until `steps` updates are made, from the latest checkpoint if there is one.
+    """Trains until `steps` updates are made, from the latest checkpoint if any.
 
     Args:
         state: The initial state. It is donated: use the returned one.

@@ -3,7 +3,6 @@
 import datetime
 import time
 from collections.abc import Mapping
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -28,7 +27,7 @@ class Display:
         )
         self._task = self._bar.add_task("", total=steps, completed=start_step)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._bar.start()
         return self
 

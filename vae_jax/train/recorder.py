@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tensorboardX import SummaryWriter
-
 Kind = Literal["train", "evaluation"]
 
 
@@ -19,6 +17,9 @@ class Recorder:
     """
 
     def __init__(self, workdir: Path, *, start_step: int):
+        # Here, not above: it imports torch where that is installed, which takes seconds.
+        from tensorboardX import SummaryWriter
+
         path = workdir / "metrics.jsonl"
         kept = [line for line in _complete_lines(path) if line["step"] <= start_step]
         # Written anew beside the old one and moved over it: a kill loses neither.
