@@ -1,3 +1,4 @@
+from vae_jax.models.blocks import Posterior
 from vae_jax.models.vae import (
     VAE,
     VAEOutput,
@@ -10,6 +11,7 @@ from vae_jax.models.vae import (
 
 __all__ = [
     "VAE",
+    "Posterior",
     "VAEOutput",
     "init",
     "mnist_vae",

@@ -1,0 +1,143 @@
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.models.blocks import (
+    Conv,
+    ConvTranspose,
+    Dense,
+    DenseOverFeatures,
+    channel_tap,
+    normalise,
+    tap,
+    torch_uniform,
+)
+
+
+class Normalised(nn.Module):
+    kind: str
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return normalise(x, self.kind, name="norm", train=train, dtype=jnp.float32)
+
+
+class Doubled(nn.Module):
+    """y = 2 x, with x tapped whole and by channel, and averaged over space."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = tap(self, "input", x)
+        delta = channel_tap(self, "input", x)
+        y = 2 * x.mean((1, 2))
+        return y if delta is None else y + 2 * delta
+
+
+def test_tap_reports_the_value_and_its_gradient():
+    x = jnp.arange(24, dtype=jnp.float32).reshape(2, 2, 2, 3)
+
+    def total(perturbation):
+        perturbations = {"input": perturbation, "input_channels": jnp.zeros(())}
+        y, state = Doubled().apply(
+            {"perturbations": perturbations}, x, mutable=["intermediates"]
+        )
+        return y.sum(), state["intermediates"]["input"]
+
+    gradient, value = jax.grad(total, has_aux=True)(jnp.zeros_like(x))
+    np.testing.assert_array_equal(value, x)
+    np.testing.assert_array_equal(gradient, np.full(x.shape, 0.5))
+
+
+def test_channel_tap_has_the_gradient_of_a_shift_of_the_whole_channel():
+    x = jnp.ones((2, 2, 2, 3))
+
+    def total(perturbation):
+        perturbations = {"input": jnp.zeros(()), "input_channels": perturbation}
+        return Doubled().apply({"perturbations": perturbations}, x).sum()
+
+    gradient = jax.grad(total)(jnp.zeros((2, 3)))
+    np.testing.assert_array_equal(gradient, np.full((2, 3), 2.0))
+
+
+def test_taps_are_free_unless_asked_for():
+    x = jnp.ones((2, 2, 2, 3))
+    plain = jax.make_jaxpr(lambda x: 2 * x.mean((1, 2)))(x)
+    tapped = jax.make_jaxpr(lambda x: Doubled().apply({}, x))(x)
+    assert str(plain) == str(tapped)
+
+
+def test_torch_uniform_fills_its_interval():
+    values = torch_uniform(25)(jax.random.key(0), (100, 10, 10))
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(
+        [values.min(), values.mean(), values.max()], [-0.2, 0, 0.2], atol=0.003
+    )
+    np.testing.assert_allclose(values.std(), 0.2 / math.sqrt(3), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "fan_in"),
+    [
+        (Conv(32, (3, 3)), (1, 8, 8, 16), 3 * 3 * 16),
+        (ConvTranspose(16, (4, 4)), (1, 4, 4, 32), 4 * 4 * 16),
+        (Dense(100), (1, 64), 64),
+        (DenseOverFeatures(100), (1, 2, 4, 8), 2 * 4 * 8),
+    ],
+)
+def test_layers_start_as_in_pytorch(layer, input_shape, fan_in):
+    params = layer.init(jax.random.key(0), jnp.zeros(input_shape))["params"]
+    bound = 1 / math.sqrt(fan_in)
+    np.testing.assert_allclose(jnp.abs(params["kernel"]).max(), bound, rtol=0.01)
+    assert 0.5 * bound < jnp.abs(params["bias"]).max() <= bound
+
+
+def test_bias_shifts_each_channel_of_a_convolution():
+    x = jnp.ones((2, 4, 4, 3))
+    for layer in (Conv(5), ConvTranspose(5)):
+        params = layer.init(jax.random.key(0), x)["params"]
+        without = layer.clone(use_bias=False).apply(
+            {"params": {"kernel": params["kernel"]}}, x
+        )
+        shift = layer.apply({"params": params}, x) - without
+        expected = np.broadcast_to(params["bias"], shift.shape)
+        np.testing.assert_allclose(shift, expected, atol=1e-6)
+
+
+def test_dense_over_features_passes_a_channel_shift_as_the_spatial_sum():
+    x, shift = (
+        jax.random.normal(jax.random.key(i), s)
+        for i, s in enumerate([(2, 3, 5, 4), (2, 4)])
+    )
+    layer = DenseOverFeatures(6)
+    variables = layer.init(jax.random.key(2), x)
+    np.testing.assert_allclose(
+        layer.apply(variables, x, shift),
+        layer.apply(variables, x + shift[:, None, None, :]),
+        atol=1e-5,
+    )
+
+
+def test_batch_norm_keeps_a_tenth_of_the_new_statistics():
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (8, 4, 4, 3))
+    model = Normalised("batch")
+    variables = model.init(jax.random.key(1), x)
+    y, state = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    stats = state["batch_stats"]["norm"]
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(stats["mean"], 0.1 * mean, rtol=1e-4)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * variance, rtol=1e-4)
+    np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(y.std((0, 1, 2)), np.ones(3), atol=1e-4)
+
+
+def test_group_norm_takes_sixteen_channels_of_one_image_together():
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 4, 4, 32))
+    y, variables = Normalised("group").init_with_output(jax.random.key(1), x)
+    groups = y.reshape(2, 16, 2, 16)
+    np.testing.assert_allclose(groups.mean((1, 3)), np.zeros((2, 2)), atol=1e-5)
+    np.testing.assert_allclose(groups.std((1, 3)), np.ones((2, 2)), atol=1e-4)
+    assert list(variables) == ["params"]
