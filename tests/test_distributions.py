@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from vae_jax import distributions
 
 LEVELS = np.arange(256, dtype=np.float32) / 255
+# Compiled whole: one operation at a time they would take most of the tests' time.
+mixture_log_prob = jax.jit(distributions.discretised_logistic_mixture_log_prob)
+sample_mixture = jax.jit(
+    distributions.sample_discretised_logistic_mixture, static_argnames="channels"
+)
 few = settings(max_examples=25, deadline=None)
 moderate = st.floats(-4, 4, width=32)
 
@@ -212,7 +217,7 @@ def slow_mixture_log_prob(x, parameters):
     ],
 )
 def test_the_256_levels_of_a_grey_pixel_sum_to_one(parameters):
-    log_prob = distributions.discretised_logistic_mixture_log_prob(
+    log_prob = mixture_log_prob(
         LEVELS[:, None] + jnp.zeros(()), jnp.tile(parameters, (256, 1))
     )
     np.testing.assert_allclose(jnp.exp(log_prob).sum(), 1.0, rtol=1e-5)
@@ -230,9 +235,7 @@ def test_the_levels_of_a_colour_pixel_sum_to_one(corner):
     parameters = jnp.array([0.0, *means, -5.0, -5.2, -4.9, *coefficients], jnp.float32)
     axis = (first + np.arange(side, dtype=np.float32)) / 255
     cube = jnp.stack(jnp.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
-    log_prob = distributions.discretised_logistic_mixture_log_prob(
-        cube, jnp.tile(parameters, (len(cube), 1))
-    )
+    log_prob = mixture_log_prob(cube, jnp.tile(parameters, (len(cube), 1)))
     np.testing.assert_allclose(jnp.exp(log_prob).sum(), 1.0, rtol=1e-4)
 
 
@@ -244,9 +247,7 @@ def test_mixture_agrees_with_a_slow_twin(channels):
     x[:4] = 0.0
     x[4:8] = 1.0
     x[8] = 254 / 255  # Published code gives this level the upper tail as well.
-    found = distributions.discretised_logistic_mixture_log_prob(
-        jnp.asarray(x), jnp.asarray(parameters)
-    )
+    found = mixture_log_prob(jnp.asarray(x), jnp.asarray(parameters))
     expected = [
         slow_mixture_log_prob(*pair) for pair in zip(x, parameters, strict=True)
     ]
@@ -258,7 +259,7 @@ def test_a_bin_far_from_the_mean_keeps_its_exact_log_probability_and_gradient():
     def log_prob(mean):
         parameters = jnp.stack([0.0, mean, -6.0])
         x = jnp.full(1, 0.75)
-        return distributions.discretised_logistic_mixture_log_prob(x, parameters)
+        return mixture_log_prob(x, parameters)
 
     scale = math.exp(-6.0)
     found, slope = jax.value_and_grad(log_prob)(jnp.float32(-0.5))
@@ -270,17 +271,13 @@ def test_a_bin_far_from_the_mean_keeps_its_exact_log_probability_and_gradient():
 
 def test_a_flat_mixture_gives_every_inner_level_its_share_of_the_density():
     # A scale far above the range: log-density 1 / (4 scale), bins 2 / 255 wide.
-    found = distributions.discretised_logistic_mixture_log_prob(
-        jnp.full(1, 0.5), grey_parameters((0.0, 0.0, 8.0))
-    )
+    found = mixture_log_prob(jnp.full(1, 0.5), grey_parameters((0.0, 0.0, 8.0)))
     np.testing.assert_allclose(found, math.log(2 / 255 / 4) - 8.0, rtol=1e-5)
 
 
 def test_mixture_has_a_gradient_with_respect_to_the_image():
     def log_prob(x):
-        return distributions.discretised_logistic_mixture_log_prob(
-            x, grey_parameters((0.0, 0.0, -2.0))
-        )
+        return mixture_log_prob(x, grey_parameters((0.0, 0.0, -2.0)))
 
     towards_mean = jax.grad(log_prob)(jnp.full(1, 0.9))
     step = 1e-2
@@ -294,7 +291,7 @@ def test_mixture_does_not_depend_on_the_order_of_its_components():
     x = jnp.asarray(LEVELS[[10, 200, 255]])
 
     def log_prob(rows):
-        return distributions.discretised_logistic_mixture_log_prob(x, rows.reshape(-1))
+        return mixture_log_prob(x, rows.reshape(-1))
 
     np.testing.assert_allclose(
         log_prob(parameters), log_prob(parameters[:, ::-1]), rtol=1e-5
@@ -304,16 +301,14 @@ def test_mixture_does_not_depend_on_the_order_of_its_components():
 def test_grey_samples_follow_the_mixture():
     draws = 200_000
     parameters = grey_parameters((0.5, 0.9, -2.0), (0.0, -1.0, -1.0))
-    sample = distributions.sample_discretised_logistic_mixture(
+    sample = sample_mixture(
         jnp.tile(parameters, (draws, 1)), channels=1, key=jax.random.key(5)
     )
     levels = np.round(np.asarray(sample[:, 0]) * 255).astype(int)
     np.testing.assert_allclose(sample[:, 0], LEVELS[levels], atol=1e-6)
     frequency = np.bincount(levels, minlength=256) / draws
     probability = jnp.exp(
-        distributions.discretised_logistic_mixture_log_prob(
-            jnp.asarray(LEVELS)[:, None], jnp.tile(parameters, (256, 1))
-        )
+        mixture_log_prob(jnp.asarray(LEVELS)[:, None], jnp.tile(parameters, (256, 1)))
     )
     standard_error = np.sqrt(probability * (1 - probability) / draws)
     np.testing.assert_array_less(np.abs(frequency - probability), 5 * standard_error)
@@ -324,13 +319,13 @@ def test_colour_samples_follow_the_mixture():
     # here scales are so small that a colour has few levels and all can be listed.
     draws = 100_000
     parameters = jnp.array([0, 0.2, -0.1, 0, -6.5, -6.0, -6.2, 0.9, -0.5, 1.0])
-    sample = distributions.sample_discretised_logistic_mixture(
+    sample = sample_mixture(
         jnp.tile(parameters, (draws, 1)), channels=3, key=jax.random.key(6)
     )
     colours, counts = np.unique(
         np.round(np.asarray(sample) * 255).astype(int), axis=0, return_counts=True
     )
-    log_prob = distributions.discretised_logistic_mixture_log_prob(
+    log_prob = mixture_log_prob(
         jnp.asarray(colours / 255, jnp.float32), jnp.tile(parameters, (len(colours), 1))
     )
     probability = np.exp(np.asarray(log_prob, np.float64))
@@ -354,11 +349,9 @@ def test_colour_samples_follow_the_mixture():
 )
 def test_mixture_says_which_parameters_it_wants(channels, parameters, message):
     with pytest.raises(ValueError, match=message):
-        distributions.discretised_logistic_mixture_log_prob(
-            jnp.zeros((5, channels)), jnp.zeros((5, parameters))
-        )
+        mixture_log_prob(jnp.zeros((5, channels)), jnp.zeros((5, parameters)))
     with pytest.raises(ValueError, match=message):
-        distributions.sample_discretised_logistic_mixture(
+        sample_mixture(
             jnp.zeros((5, parameters)), channels=channels, key=jax.random.key(0)
         )
 
@@ -368,15 +361,13 @@ def test_mixture_says_which_parameters_it_wants(channels, parameters, message):
 
 def every_function():
     key = jax.random.key(7)
-    log_prob = distributions.discretised_logistic_mixture_log_prob
-    sample = distributions.sample_discretised_logistic_mixture
     rows = jnp.linspace(0.1, 0.9, 5)
     colours, mixtures = jnp.full((5, 3), 0.25), jnp.full((5, 20), 0.5)
     return {
         "normal_log_prob": (distributions.normal_log_prob, (rows, rows, rows)),
         "normal_kl": (distributions.normal_kl, (rows, rows, rows, rows)),
         "bernoulli_log_prob": (distributions.bernoulli_log_prob, (rows, rows)),
-        "mixture_log_prob": (log_prob, (colours, mixtures)),
+        "mixture_log_prob": (mixture_log_prob, (colours, mixtures)),
         "sample_normal": (
             lambda mean, logvar: distributions.sample_normal(mean, logvar, key=key),
             (rows, rows),
@@ -385,7 +376,10 @@ def every_function():
             lambda logits: distributions.sample_bernoulli(logits, key=key),
             (rows,),
         ),
-        "sample_mixture": (lambda p: sample(p, channels=3, key=key), (mixtures,)),
+        "sample_mixture": (
+            lambda p: sample_mixture(p, channels=3, key=key),
+            (mixtures,),
+        ),
     }
 
 

@@ -50,7 +50,7 @@ def negative_elbo(
         kl_per_latent: KL of each latent to its prior, in nats.
         beta: Weight of the rate (Higgins et al. 2017); the gamma of `capacity`.
         free_bits: Nats each latent may use for nothing, as max(free_bits, KL): no
-            gradient below it, all of it from there on (Kingma et al. 2016, Eq. 15).
+            gradient below it, all of it from there on (Kingma et al. 2016, appendix C).
         capacity: Nats C that the whole rate is pulled towards, as |rate - C| (Burgess
             et al. 2018, Eq. 8).
         constraint_on: Whether the floor or the capacity holds for each example's KL or

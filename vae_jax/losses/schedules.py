@@ -57,7 +57,7 @@ def cyclical_beta(
     return jnp.where(jnp.asarray(step) < total_steps, weight, 1.0)
 
 
-def _ramp(step: ScalarLike, length: float) -> Float[Array, ""]:
+def _ramp(step: ScalarLike, length: float | int) -> Float[Array, ""]:
     return jnp.clip(jnp.asarray(step, jnp.float32) / length, 0.0, 1.0)
 
 

@@ -1,0 +1,133 @@
+import inspect
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax import losses
+
+# Compiled whole: one operation at a time it would take most of the tests' time.
+mixture_log_likelihood = jax.jit(losses.discretised_logistic_mixture_log_likelihood)
+
+
+def test_undecided_logits_cost_one_bit_a_pixel():
+    images = jnp.ones((2, 28, 28, 1)).at[1].set(0.3)
+    found = losses.bernoulli_log_likelihood(images, jnp.zeros_like(images))
+    # 784 roundings of float32.
+    np.testing.assert_allclose(found, -784 * math.log(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_fixed_variance_is_half_the_squared_error_and_the_constant(as_array):
+    images, mean = jnp.full((3, 4, 5, 2), 0.75), jnp.full((3, 4, 5, 2), 0.25)
+    logvar = math.log(0.1)
+    found = losses.gaussian_log_likelihood(
+        images, mean, logvar=jnp.array(logvar) if as_array else logvar
+    )
+    expected = -0.5 * 40 * (math.log(2 * math.pi) + logvar + 0.25 / 0.1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_variance_per_pixel_equals_one_variance_where_they_agree():
+    images = jax.random.uniform(jax.random.key(0), (2, 3, 3, 1))
+    mean = jnp.zeros_like(images)
+    np.testing.assert_allclose(
+        losses.gaussian_log_likelihood(images, mean, logvar=jnp.full_like(mean, -1.0)),
+        losses.gaussian_log_likelihood(images, mean, logvar=-1.0),
+        rtol=1e-6,
+    )
+
+
+def test_a_learned_variance_is_best_at_the_mean_squared_error():
+    images = jax.random.uniform(jax.random.key(1), (5, 4, 4, 1))
+    mean = jnp.full_like(images, 0.4)
+
+    def slope(logvar):
+        return jax.grad(
+            lambda v: losses.gaussian_log_likelihood(images, mean, logvar=v).sum()
+        )(logvar)
+
+    best = jnp.log(jnp.square(images - mean).mean())
+    np.testing.assert_allclose(slope(best), 0.0, atol=1e-4)
+    assert slope(best - 0.1) > 0 > slope(best + 0.1)
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(1, 6), (3, 20)])
+def test_mixture_log_likelihood_adds_up_independent_pixels(channels, parameters):
+    images = jax.random.uniform(jax.random.key(2), (2, 3, 3, channels))
+    heads = jax.random.normal(jax.random.key(3), (2, 3, 3, parameters))
+    whole = mixture_log_likelihood(images, heads)
+    parts = sum(
+        mixture_log_likelihood(images[:, row : row + 1], heads[:, row : row + 1])
+        for row in range(3)
+    )
+    assert whole.shape == (2,)
+    np.testing.assert_allclose(whole, parts, rtol=1e-5)
+
+
+def test_a_logistic_far_wider_than_the_range_is_a_coin_toss_between_the_edges():
+    images = jnp.zeros((1, 4, 4, 1)).at[0, :2].set(1.0)
+    heads = jnp.tile(jnp.array([0.0, 0.0, 20.0]), (1, 4, 4, 1))
+    found = mixture_log_likelihood(images, heads)
+    np.testing.assert_allclose(found, -16 * math.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "name"),
+    [
+        (losses.bernoulli_log_likelihood, "bernoulli_log_likelihood: logits"),
+        (losses.gaussian_log_likelihood, "gaussian_log_likelihood: mean"),
+    ],
+)
+def test_grey_images_and_colour_outputs_do_not_broadcast(likelihood, name):
+    # Unwrapped, because the shape checks of the test run would speak first.
+    unchecked = inspect.unwrap(likelihood)
+    options = {"logvar": 0.0} if "gaussian" in name else {}
+    with pytest.raises(
+        ValueError, match=rf"{name} must have the shape.*\(2, 4, 4, 3\)"
+    ):
+        unchecked(jnp.zeros((2, 4, 4, 1)), jnp.zeros((2, 4, 4, 3)), **options)
+
+
+def every_likelihood():
+    images = jnp.linspace(0.1, 0.9, 24).reshape(2, 2, 2, 3)
+    return {
+        "bernoulli": (losses.bernoulli_log_likelihood, (images, images)),
+        "gaussian": (
+            lambda x, mean, v: losses.gaussian_log_likelihood(x, mean, logvar=v),
+            (images, images[::-1], -images),
+        ),
+        "mixture": (
+            mixture_log_likelihood,
+            (images, jnp.linspace(-1, 1, 80).reshape(2, 2, 2, 10)),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", every_likelihood())
+def test_half_precision_in_is_float32_inside_and_out(name):
+    likelihood, arguments = every_likelihood()[name]
+    half = [x.astype(jnp.bfloat16) for x in arguments]
+    found = likelihood(*half)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(
+        found, likelihood(*(x.astype(jnp.float32) for x in half))
+    )
+
+
+@pytest.mark.parametrize("name", every_likelihood())
+def test_jit_and_vmap_change_nothing(name):
+    likelihood, arguments = every_likelihood()[name]
+    expected = likelihood(*arguments)
+    np.testing.assert_allclose(jax.jit(likelihood)(*arguments), expected, rtol=1e-6)
+    stacked = [jnp.stack([x, x]) for x in arguments]
+    np.testing.assert_allclose(jax.vmap(likelihood)(*stacked)[1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", every_likelihood())
+def test_an_example_is_the_same_alone_or_in_a_batch(name):
+    likelihood, arguments = every_likelihood()[name]
+    alone = likelihood(*(x[1:] for x in arguments))
+    np.testing.assert_allclose(alone, likelihood(*arguments)[1:], rtol=1e-6)
