@@ -9,6 +9,7 @@ from vae_jax.train.sharding import (
     data_mesh,
     initialize_distributed,
     is_primary,
+    local_copy,
 )
 from vae_jax.train.state import TrainState, create_state
 from vae_jax.train.step import Aux, LossFn, make_train_step
@@ -27,5 +28,6 @@ __all__ = [
     "initialize_distributed",
     "is_primary",
     "learning_rate",
+    "local_copy",
     "make_train_step",
 ]

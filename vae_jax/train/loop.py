@@ -97,7 +97,9 @@ def fit(
                 checkpoints.save(state, figures=figures)
             if received and checkpoints:
                 checkpoints.wait()
-                raise Interrupted(received, last)
+                stopped = Interrupted(received, last)
+                journal.say(str(stopped))
+                raise stopped
         if checkpoints:
             checkpoints.wait()
     return state
@@ -210,6 +212,10 @@ class _Journal:
             )
             if self._recorder:
                 self._recorder.write("train", step, figures, times=times)
+
+    def say(self, text: str) -> None:
+        """Shows a line to the person who watches."""
+        self._display.say(text)
 
     def record_evaluation(self, step: int, figures: Mapping[str, float] | None) -> None:
         """Logs the figures, if any; all lines reach the system before a checkpoint."""

@@ -17,7 +17,7 @@ class Recorder:
     """
 
     def __init__(self, workdir: Path, *, start_step: int):
-        # Here, not above: it imports torch where that is installed, which takes seconds.
+        # Not above: it imports torch where that is installed, which takes seconds.
         from tensorboardX import SummaryWriter
 
         path = workdir / "metrics.jsonl"

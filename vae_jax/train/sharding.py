@@ -86,3 +86,11 @@ def put_batches(batches: Sequence[PyTree], mesh: Mesh) -> PyTree:
         return jax.make_array_from_process_local_data(sharding, np.stack(leaves))
 
     return jax.tree.map(put, *batches)
+
+
+def local_copy(tree: PyTree) -> PyTree:
+    """Replicated arrays as this process alone holds them, on one of its devices.
+
+    What is computed from them involves no other process: each can evaluate by itself.
+    """
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -1,0 +1,196 @@
+import functools
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.train import Checkpoints, data_mesh
+
+CONFIG = {"model": {"latents": 32, "taps": ("conv2",)}, "steps": 100, "rate": 1e-3}
+
+
+@pytest.fixture
+def state(toy):
+    return toy.new_state(data_mesh())
+
+
+@pytest.fixture
+def open_run(tmp_path):
+    return functools.partial(Checkpoints, tmp_path / "run", config=CONFIG)
+
+
+def at(state, step):
+    """The state as if `step` updates had been made."""
+    return state._replace(step=jnp.full_like(state.step, step))
+
+
+def steps_on_disk(checkpoints):
+    folders = (checkpoints.workdir / "checkpoints").iterdir()
+    return sorted(int(folder.name) for folder in folders)
+
+
+def test_a_state_comes_back_bit_for_bit(state, open_run):
+    with open_run() as checkpoints:
+        assert checkpoints.latest_step is None
+        assert checkpoints.restore(state) is None
+        checkpoints.save(at(state, 7))
+    with open_run() as checkpoints:
+        restored = checkpoints.restore(state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, at(state, 7))
+
+
+def test_a_state_of_eight_devices_comes_back_on_two(toy, state, open_run):
+    two = data_mesh(jax.devices()[:2])
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+        checkpoints.wait()
+        restored = checkpoints.restore(toy.new_state(two))
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert restored.params["out"].sharding.mesh == two
+
+
+def test_another_configuration_is_refused_field_by_field(state, open_run):
+    other = {"model": {"latents": 64, "taps": ["conv2"]}, "steps": 200, "beta": 4}
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+    with (
+        open_run(config=other, may_change=["steps"]) as checkpoints,
+        pytest.raises(ValueError, match=r"of another configuration") as refused,
+    ):
+        checkpoints.restore(state)
+    message = str(refused.value)
+    assert (
+        "(model.latents: 32 -> 64, rate: 0.001 -> absent, beta: absent -> 4)" in message
+    )
+    assert "\n" not in message
+
+
+def test_fields_that_may_change_do(state, open_run):
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+    with open_run(config=CONFIG | {"steps": 200}, may_change=["steps"]) as checkpoints:
+        assert checkpoints.restore(state) is not None
+
+
+def test_another_type_is_refused_not_cast(state, open_run):
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), state.params)
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+        with pytest.raises(
+            ValueError, match=r"params.hidden: float32\[4, 32\] -> bfloat16\[4, 32\]"
+        ):
+            checkpoints.restore(state._replace(params=half))
+
+
+def test_another_shape_is_refused(state, open_run):
+    wide = {**state.params, "out": jnp.zeros((32, 3)), "bias": jnp.zeros(3)}
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+        with pytest.raises(
+            ValueError, match=r"out: float32\[32, 2\] .* params.bias: absent ->"
+        ):
+            checkpoints.restore(state._replace(params=wide))
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_best_and_the_latest_are_kept(state, open_run, mode):
+    sign = {"min": 1, "max": -1}[mode]
+    losses = [5.0, 1.0, math.nan, 3.0, None, -math.inf, 2.0, None]
+    with open_run(best_by="loss", best_mode=mode) as checkpoints:
+        for step, loss in enumerate(losses):
+            figures = None if loss is None else {"loss": sign * loss, "other": 0.0}
+            checkpoints.save(at(state, step), figures=figures)
+        checkpoints.wait()
+        assert steps_on_disk(checkpoints) == [1, 7]
+    with open_run(best_by="loss", best_mode=mode) as checkpoints:
+        assert (checkpoints.best_step, checkpoints.latest_step) == (1, 7)
+        assert int(checkpoints.restore_best(state).step) == 1
+
+
+def test_without_figures_the_latest_is_the_best(state, open_run):
+    with open_run(best_by="loss") as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(at(state, step))
+        checkpoints.wait()
+        assert checkpoints.best_step is None
+        assert int(checkpoints.restore_best(state).step) == 2
+
+
+def test_best_by_must_be_among_the_figures(state, open_run):
+    with (
+        open_run(best_by="loss") as checkpoints,
+        pytest.raises(ValueError, match=r"one of \['kl'\], got 'loss'"),
+    ):
+        checkpoints.save(state, figures={"kl": 1.0})
+
+
+def test_a_step_is_saved_once_and_none_behind_the_latest(state, open_run):
+    with open_run() as checkpoints:
+        checkpoints.save(at(state, 2))
+        checkpoints.save(at(state, 2))
+        checkpoints.wait()
+        assert steps_on_disk(checkpoints) == [2]
+        assert checkpoints.latest_step == 2
+
+
+def test_what_a_killed_save_left_is_ignored_and_removed(state, open_run):
+    with open_run() as checkpoints:
+        checkpoints.save(at(state, 1))
+    leftover = checkpoints.workdir / "checkpoints" / "2.orbax-checkpoint-tmp"
+    (leftover / "state").mkdir(parents=True)
+    with open_run() as checkpoints:
+        assert checkpoints.latest_step == 1
+        checkpoints.save(at(state, 2))
+        checkpoints.wait()
+        assert steps_on_disk(checkpoints) == [2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders on Linux")
+@pytest.mark.parametrize("folder", ["{file}", "{file}/run", "/proc/run"])
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, folder):
+    file = tmp_path / "file"
+    file.write_text("")
+    workdir = folder.format(file=file)
+    with pytest.raises(
+        OSError, match=rf"cannot write to workdir {workdir} \("
+    ) as error:
+        Checkpoints(workdir, config={})
+    assert "\n" not in str(error.value)
+
+
+# In a process of its own, for the limit on file sizes that stands in for a full disk.
+FULL_DISK = """
+import resource, sys
+import jax, optax
+from vae_jax import train
+optimizer = optax.sgd(1.0)
+init = lambda key: ({"w": jax.random.normal(key, (300, 300))}, {})
+state = train.create_state(
+    init, optimizer, key=jax.random.key(0), mesh=train.data_mesh(), ema=False
+)
+checkpoints = train.Checkpoints(sys.argv[1], config={})
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+try:
+    checkpoints.save(state)
+    checkpoints.wait()
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if "could not save to" in line]
+    assert len(said) == 1
+    assert f"could not save to {tmp_path} (File too large)" in said[0]
+    assert not Path(tmp_path, "checkpoints", "0").exists()

@@ -1,0 +1,215 @@
+import itertools
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tensorboardX import SummaryWriter  # noqa: F401  (its import is slow: not in a test)
+
+from vae_jax import train
+from vae_jax.train.loop import _dispatches
+
+
+@pytest.fixture
+def fit(toy, tmp_path):
+    """`fit(name, steps=...)` trains the toy in the folder `name`."""
+
+    def run(name, *, batches=toy.batches, step=None, **changes):
+        mesh = train.data_mesh(jax.devices()[:2])
+        options = {
+            "steps": 30, "log_every": 3, "evaluate_every": 10, "checkpoint_every": 8,
+            "evaluate": toy.evaluate, "mesh": mesh,
+        } | changes  # fmt: skip
+        with train.Checkpoints(tmp_path / name, config={}) as checkpoints:
+            return train.fit(
+                toy.new_state(mesh), step or toy.train_step(), batches,
+                checkpoints=checkpoints, **options,
+            )  # fmt: skip
+
+    return run
+
+
+def stopped_by(number, batches, *, at):
+    """`batches`, but the process receives a signal while it makes batch `at`."""
+
+    def iterate(start):
+        for k, batch in enumerate(batches(start), start):
+            if k == at:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    return iterate
+
+
+def assert_same_bits(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_training_lowers_the_loss(fit, tmp_path, read_metrics):
+    fit("run", steps=150, log_every=1, evaluate_every=150, checkpoint_every=150)
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run") if "loss" in line]
+    assert len(losses) == 150
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+
+
+@pytest.mark.parametrize("per_call", [1, 4])
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    toy, fit, tmp_path, read_metrics, per_call
+):
+    whole = fit("whole", steps_per_call=per_call)
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        batches = stopped_by(number, toy.batches, at=5 if code == 143 else 17)
+        with pytest.raises(train.Interrupted) as stop:
+            fit("cut", batches=batches, steps_per_call=per_call)
+        assert stop.value.code == code
+        assert (tmp_path / "cut" / "checkpoints" / str(stop.value.step)).is_dir()
+    assert (
+        signal.getsignal(signal.SIGTERM),
+        signal.getsignal(signal.SIGINT),
+    ) == handlers
+    assert_same_bits(fit("cut", steps_per_call=per_call), whole)
+    assert read_metrics(tmp_path / "cut") == read_metrics(tmp_path / "whole")
+
+
+def test_lines_after_the_last_checkpoint_are_written_once(
+    toy, fit, tmp_path, read_metrics
+):
+    def failing(start):
+        yield from itertools.islice(toy.batches(start), 22 - start)
+        raise ConnectionError("the store of the images went away")
+
+    whole = fit("whole")
+    with pytest.raises(ConnectionError):
+        fit("cut", batches=failing)
+    assert max(line["step"] for line in read_metrics(tmp_path / "cut")) > 16
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as lines:
+        lines.write('{"step": 21, "lo')  # cut short by a kill
+    assert_same_bits(fit("cut"), whole)
+    assert read_metrics(tmp_path / "cut") == read_metrics(tmp_path / "whole")
+
+
+def test_a_finished_run_is_left_as_it_is(fit, tmp_path, read_metrics):
+    whole = fit("run")
+    lines = read_metrics(tmp_path / "run")
+    assert_same_bits(fit("run"), whole)
+    assert read_metrics(tmp_path / "run") == lines
+
+
+def test_a_run_cannot_be_shorter_than_it_is(fit):
+    fit("run", steps=10)
+    with pytest.raises(ValueError, match=r"got 9 with a checkpoint of step 10"):
+        fit("run", steps=9)
+
+
+def test_nan_in_the_input_names_the_step_and_the_terms(toy, fit, tmp_path):
+    def poisoned(start):
+        for k, batch in enumerate(toy.batches(start), start):
+            if k == 12:
+                batch["targets"][3, 1] = np.nan
+            yield batch
+
+    with pytest.raises(FloatingPointError) as error:
+        fit("run", batches=poisoned, log_every=100)
+    message = str(error.value)
+    assert "got grad_norm = nan, loss = nan, squared = nan at step 13;" in message
+    assert "batch 12" in message
+    checkpoints = (tmp_path / "run" / "checkpoints").iterdir()
+    assert [folder.name for folder in checkpoints] == ["10"]
+
+
+def test_nan_in_the_gradient_alone_is_found(toy, fit):
+    def loss_fn(params, model_state, batch, *, key, step):
+        loss = jnp.sqrt(jnp.sum(jnp.square(params["out"] * 0)))
+        return loss, train.Aux({}, model_state)
+
+    step = train.make_train_step(loss_fn, toy.optimizer(), ema_decay=0.9)
+    with pytest.raises(FloatingPointError, match=r"got grad_norm = nan at step 1;"):
+        fit("run", step=step)
+
+
+def test_batches_must_last(toy, fit):
+    with pytest.raises(ValueError, match=r"got none for step 21\.$"):
+        fit("run", batches=lambda start: itertools.islice(toy.batches(start), 20))
+
+
+def test_batches_must_divide_over_the_devices(toy, fit):
+    def odd(start):
+        return ({name: x[:15] for name, x in b.items()} for b in toy.batches(start))
+
+    with pytest.raises(ValueError, match=r"got 15; the nearest that work: 14 or 16"):
+        fit("run", batches=odd)
+
+
+def test_without_checkpoints_nothing_is_written_nor_caught(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mesh, seen = train.data_mesh(), []
+
+    def evaluate(state):
+        seen.append((int(state.step), signal.getsignal(signal.SIGTERM)))
+        return {}
+
+    before = signal.getsignal(signal.SIGTERM)
+    state = train.fit(
+        toy.new_state(mesh), toy.train_step(), toy.batches, steps=5, mesh=mesh,
+        evaluate=evaluate, evaluate_every=2,
+    )  # fmt: skip
+    assert int(state.step) == 5
+    assert seen == [(2, before), (4, before), (5, before)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluations_are_logged_and_undefined_figures_are_null(
+    fit, tmp_path, read_metrics
+):
+    fit("run", evaluate=lambda state: {"auroc": float("nan"), "step": int(state.step)})
+    lines = [x for x in read_metrics(tmp_path / "run") if x["kind"] == "evaluation"]
+    assert [(line["step"], line["auroc"]) for line in lines] == [
+        (10, None), (20, None), (30, None),
+    ]  # fmt: skip
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+def test_plain_lines_tell_rate_and_time_left(fit, capfd):
+    fit("run", log_every=10)
+    said = capfd.readouterr().err.splitlines()
+    assert said[0].startswith("step 10/30  grad_norm ")
+    assert "examples/s" in said[0]
+    assert said[0].endswith(" left")
+    assert said[1].startswith("step 10/30  evaluation: size ")
+
+
+@pytest.mark.parametrize("start", [0, 7, 8, 31])
+def test_dispatches_cover_the_run_and_stop_where_something_is_due(start):
+    spans = list(_dispatches(start, 50, 8, [20, 15]))
+    whole = list(_dispatches(0, 50, 8, [20, 15]))
+    ends = [end for _, end in whole]
+    assert ends == [8, 15, 16, 20, 24, 30, 32, 40, 45, 48, 50]
+    assert spans[0][0] == start
+    assert [end for _, end in spans] == [end for end in ends if end > start]
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
+
+
+def test_memory_of_the_host_is_not_filled_ahead_of_the_devices(toy):
+    # The host may be two dispatches ahead; a run of a thousand batches is not queued.
+    mesh, ahead = train.data_mesh(), []
+    finished = []
+
+    def loss_fn(params, model_state, batch, *, key, step):
+        jax.debug.callback(lambda step: finished.append(int(step)), step)
+        return toy.loss_fn(params, model_state, batch, key=key, step=step)
+
+    def batches(start):
+        for k, batch in enumerate(toy.batches(start), start):
+            ahead.append(k - len(set(finished)))
+            yield batch
+
+    step = train.make_train_step(loss_fn, optax.sgd(0.1), ema_decay=0.9)
+    state = train.create_state(
+        toy.init, optax.sgd(0.1), key=jax.random.key(0), mesh=mesh
+    )
+    train.fit(state, step, batches, steps=40, mesh=mesh)
+    assert max(ahead) <= 3
