@@ -197,8 +197,8 @@ def normalise(
     """Applies the norm layer `name` of the module whose compact method calls this.
 
     "batch" keeps running statistics (PyTorch's momentum 0.1), used unless `train`;
-    "group" takes 16 channels a group, the best of the group-norm paper's settings of
-    that kind, has no state, and treats each image alone in training too.
+    "group" (Wu and He 2018) takes 16 channels a group, has no state, and treats each
+    image alone in training too.
     """
     match kind:
         case "batch":
