@@ -118,11 +118,9 @@ def resize_mask(
     return mask[np.ix_(rows, columns)]
 
 
-def to_float(
-    pixels: UInt8[np.ndarray, "*shape"],
-) -> Float[np.ndarray, "*shape"]:
+def to_float(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Scales 8-bit values to float32 in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
+    return np.divide(pixels, np.float32(255))  # one pass; uint8 promotes to float32
 
 
 def check_finite(

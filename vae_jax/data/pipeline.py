@@ -5,16 +5,19 @@ step k goes on with `start_step=k`, on any number of threads or processes.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import cast
+import functools
+from collections.abc import Iterator
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from vae_jax.data import images
 from vae_jax.data.augment import NONE, Augmentation, augment
 from vae_jax.data.category import ImageSource
+
+ENDLESS = 2**48
+"""Images in a stream; more than any run will read."""
 
 Batch = dict[str, np.ndarray]
 """{"image": float32 [batch height width channel] in [0, 1]}, and what else is said."""
@@ -34,11 +37,37 @@ class Augment(grain.transforms.RandomMap):
 
 
 class ToFloat(grain.transforms.Map):
-    """Makes an 8-bit image an element of a batch."""
+    """Names a batch of 8-bit images and scales it, all at once."""
 
     def map(self, element: UInt8[np.ndarray, "..."]) -> Batch:
         """Scales to float32 in [0, 1]."""
         return {"image": images.to_float(element)}
+
+
+class ShuffledEpochs:
+    """Random access to an endless stream: epoch after epoch, each in its own order.
+
+    grain's own shuffle finds each index by walking a cycle of 65,536 places, which for
+    a few hundred images takes as long as turning them; here an epoch's order is drawn
+    once.
+    """
+
+    def __init__(self, source: ImageSource, *, seed: int):
+        self._source = source
+        self._seed = seed
+        # Several epochs are in flight where batches are larger than the data set.
+        self._order = functools.lru_cache(maxsize=64)(self._draw_order)
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "height width channel"]:
+        epoch, position = divmod(index, len(self._source))
+        return self._source[int(self._order(epoch)[position])]
+
+    def _draw_order(self, epoch: int) -> Int[np.ndarray, " image"]:
+        rng = np.random.default_rng(np.random.SeedSequence((self._seed, epoch)))
+        return rng.permutation(len(self._source))
 
 
 def train_dataset(
@@ -76,15 +105,13 @@ def train_dataset(
             f"{process_count} processes, got {batch_size}."
         )
     return (
-        grain.MapDataset.source(cast("Sequence[np.ndarray]", source))
+        grain.MapDataset.source(ShuffledEpochs(source, seed=seed))
         .seed(seed)
-        .shuffle()
         .random_map(Augment(augmentation))
-        .map(ToFloat())
-        .repeat(None)
-        # Blocks are divided after the random map, whose draws depend on the position.
+        # Divided after the random map, whose draws depend on the place in the stream.
         .batch(batch_size // process_count, drop_remainder=True)
         .slice(slice(process_index, None, process_count))
+        .map(ToFloat())
     )
 
 
