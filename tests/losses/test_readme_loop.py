@@ -10,7 +10,7 @@ from vae_jax import losses
 
 images = jnp.kron(jnp.eye(8), jnp.ones((1, 8)))  # Eight 8x8 images of one white bar.
 params = {"encoder": jnp.zeros((64, 4)), "decoder": jnp.zeros((3, 64))}
-optimizer = optax.adam(0.03)
+optimizer = optax.adam(0.1)
 state = optimizer.init(params)
 
 def loss_fn(params, key):
@@ -22,7 +22,7 @@ def loss_fn(params, key):
     return terms.loss.mean()
 
 step = jax.jit(jax.value_and_grad(loss_fn))
-for key in jax.random.split(jax.random.key(0), 500):
+for key in jax.random.split(jax.random.key(0), 300):
     loss, gradients = step(params, key)
     updates, state = optimizer.update(gradients, state)
     params = optax.apply_updates(params, updates)
