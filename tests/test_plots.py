@@ -4,6 +4,7 @@ from etils import epath
 from PIL import Image
 
 from vae_jax import plots
+from vae_jax.anomaly import ColourLimits
 
 SIDE = 16
 
@@ -34,7 +35,7 @@ def darkest_map_colour(drawn: np.ndarray) -> int:
 
 
 def test_a_normal_map_stays_dark_beside_a_defective_one(folder):
-    limits = plots.Limits(0.2, 1.0)
+    limits = ColourLimits(0.2, 1.0)
     plots.save_panel(folder / "a.png", [example(0.1)], limits=limits, title="normal")
     plots.save_panel(folder / "b.png", [example(0.9)], limits=limits, title="defect")
     normal, defect = pixels(folder / "a.png"), pixels(folder / "b.png")
@@ -43,7 +44,7 @@ def test_a_normal_map_stays_dark_beside_a_defective_one(folder):
 
 def test_a_colour_image_and_a_gray_one_are_both_drawn(folder):
     colour = example(0.9)._replace(image=np.full((SIDE, SIDE, 3), 0.5, np.float32))
-    limits = plots.Limits(0.0, 1.0)
+    limits = ColourLimits(0.0, 1.0)
     for name, drawn in (("gray.png", example(0.9)), ("colour.png", colour)):
         plots.save_panel(folder / name, [drawn, drawn], limits=limits, title="")
     np.testing.assert_array_equal(
@@ -64,9 +65,9 @@ def test_curves_and_training_curves_are_drawn(folder):
     curve = plots.Curve("ours", "attention", line, line)
     plots.save_curves(folder / "c.png", roc=[curve], pro=[curve], pro_limit=0.3)
     records = [
-        {"step": 1, "loss": 2.0},
-        {"step": 2, "loss": 1.0, "validation_loss": 1.5},
+        {"step": 1, "kind": "train", "loss": 2.0},
+        {"step": 1, "kind": "evaluation", "loss": 1.5},
     ]
-    plots.save_training_curves(folder / "t.png", records)
+    plots.save_training_curves(folder / "t.png", records, figures=["loss"])
     assert pixels(folder / "c.png").std() > 1
     assert pixels(folder / "t.png").std() > 1

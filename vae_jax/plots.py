@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vae_jax.anomaly import ColourLimits
+
 _INK = "#222222"
 _TRUTH = "#00e5ff"
 _COLOURS = "magma"
@@ -24,13 +26,6 @@ class Example(NamedTuple):
     map: Float[np.ndarray, "rows columns"]
 
 
-class Limits(NamedTuple):
-    """The values of a map drawn darkest and brightest, one pair for a whole set."""
-
-    low: float
-    high: float
-
-
 class Curve(NamedTuple):
     """One method's line in a figure of curves."""
 
@@ -41,7 +36,7 @@ class Curve(NamedTuple):
 
 
 def save_panel(
-    path: epath.Path, examples: Sequence[Example], *, limits: Limits, title: str
+    path: epath.Path, examples: Sequence[Example], *, limits: ColourLimits, title: str
 ) -> None:
     """Draws image, truth, map and overlay, a column an example (Liu et al., Figure 6).
 
@@ -113,25 +108,17 @@ def save_curves(
 
 
 def save_training_curves(
-    path: epath.Path, records: Sequence[Mapping[str, Any]]
+    path: epath.Path, records: Sequence[Mapping[str, Any]], *, figures: Sequence[str]
 ) -> None:
-    """Draws every figure of `metrics.jsonl` over the steps, a panel a figure.
-
-    A figure logged in training ("loss") and in validation ("validation_loss") shares
-    one panel.
-    """
-    names = [name for record in records for name in record if name != "step"]
-    panels = list(dict.fromkeys(name.removeprefix("validation_") for name in names))
-    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
-    for axis, panel in zip(
-        np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True
-    ):
-        for name, style in ((panel, "-"), (f"validation_{panel}", "o--")):
-            points = [(r["step"], r[name]) for r in records if name in r]
+    """Draws some figures of `metrics.jsonl` over the steps, a panel a figure."""
+    figure = Figure(figsize=(4 * len(figures), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(figures), squeeze=False)[0]
+    for axis, name in zip(panels, figures, strict=True):
+        for kind, style in (("train", "-"), ("evaluation", "o--")):
+            points = [(r["step"], r[name]) for r in records if r["kind"] == kind]
             if points:
-                label = "validation" if name != panel else "training"
-                axis.plot(*zip(*points, strict=True), style, label=label, markersize=3)
-        axis.set(title=panel.replace("_", " "), xlabel="step")
+                axis.plot(*zip(*points, strict=True), style, label=kind, markersize=3)
+        axis.set(title=name.replace("_", " "), xlabel="step")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     _save(figure, path)
@@ -151,7 +138,7 @@ def _show_image(axis: Axes, image: np.ndarray) -> None:
     axis.imshow(np.repeat(image, 3 // image.shape[-1], axis=-1), vmin=0, vmax=1)
 
 
-def _show_overlay(axis: Axes, example: Example, limits: Limits) -> None:
+def _show_overlay(axis: Axes, example: Example, limits: ColourLimits) -> None:
     _show_image(axis, example.image)
     strength = np.clip((example.map - limits.low) / (limits.high - limits.low), 0, 1)
     axis.imshow(strength, cmap=_COLOURS, vmin=0, vmax=1, alpha=0.85 * strength**0.5)

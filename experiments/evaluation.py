@@ -1,0 +1,98 @@
+"""The figures of anomaly maps: on the whole test set, and on each kind of defect."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from experiments.methods import METHODS, HostMaps
+from experiments.settings import Settings
+from vae_jax import metrics
+from vae_jax.data.category import TestImages
+from vae_jax.data.layout import GOOD
+
+Row = dict[str, Any]
+Mask = Bool[np.ndarray, "height width"]
+
+PRO_LIMIT = 0.3
+MINIMUM_DEFECT_SHARE = 0.001
+"""Of an image's pixels: the smallest defect that the estimated threshold is made for.
+Bergmann et al. 2019 do not state their areas."""
+FIGURES = ("pixel_auroc", "aupro", "best_iou", "average_precision", "image_auroc")
+
+
+def score_methods(
+    settings: Settings,
+    test: TestImages,
+    maps: Mapping[str, HostMaps],
+    normal_maps: Mapping[str, HostMaps],
+) -> list[Row]:
+    """One row a method, of its raw maps against all test masks.
+
+    "overlap" is the mean share of a defect region found at a threshold that
+    `normal_maps`, of held-out normal images, set (Bergmann et al. 2019, section 4.3).
+    """
+    is_native = settings.resolution == "native"
+    masks = list(test.native_masks() if is_native else test.masks)
+    minimum_area = max(1, round(MINIMUM_DEFECT_SHARE * masks[0].size))
+    rows = []
+    for name, method in METHODS.items():
+        scaled = [
+            resize_map(values, mask.shape)
+            for values, mask in zip(maps[name], masks, strict=True)
+        ]
+        normal = [resize_map(values, masks[0].shape) for values in normal_maps[name]]
+        threshold = metrics.estimated_threshold(normal, minimum_area=minimum_area)
+        overlap = metrics.region_overlap(scaled, masks, threshold=threshold)
+        row = {"method": name, "kind": method.kind, **_figures(scaled, masks)}
+        rows.append(row | {"overlap": overlap})
+    return rows
+
+
+def score_defects(
+    names: Sequence[str], maps: Mapping[str, HostMaps], test: TestImages
+) -> list[Row]:
+    """One row a kind of defect and method, against the masks of all good images too."""
+    kinds = np.asarray(test.defects)
+    rows = []
+    for kind in dict.fromkeys(defect for defect in test.defects if defect != GOOD):
+        chosen = np.isin(kinds, (GOOD, kind))
+        for name in names:
+            figures = _figures(maps[name][chosen], test.masks[chosen])
+            rows.append({"defect": kind, "method": name, **figures})
+    return rows
+
+
+def resize_map(
+    values: Float[np.ndarray, "rows columns"], shape: tuple[int, ...]
+) -> Float[np.ndarray, "height width"]:
+    """Bilinear; the same array if it already has the shape."""
+    if values.shape == shape:
+        return values
+    return np.asarray(jax.image.resize(values, shape, "bilinear"))
+
+
+def typical_images(test: TestImages, maps: HostMaps) -> dict[str, int]:
+    """Of each kind of defect, the image whose map is neither good nor bad for it.
+
+    That is the median by average precision; of the good images, by the highest value.
+    """
+    chosen = {}
+    for kind in dict.fromkeys(test.defects):
+        indices = [i for i, defect in enumerate(test.defects) if defect == kind]
+        quality = [_quality(maps[i], test.masks[i]) for i in indices]
+        chosen[kind] = indices[int(np.argsort(quality)[len(indices) // 2])]
+    return chosen
+
+
+def _figures(maps: Any, masks: Any) -> dict[str, float | None]:
+    found = metrics.localisation(maps, masks, limit=PRO_LIMIT)._asdict()
+    return {name: found[name] for name in FIGURES}
+
+
+def _quality(values: Float[np.ndarray, "rows columns"], mask: Mask) -> float:
+    if mask.any() and not mask.all():
+        return metrics.average_precision(values[None], mask[None])
+    return float(values.max())

@@ -1,0 +1,73 @@
+"""The pictures of one category: panel, latents, curves, training."""
+
+import json
+from collections.abc import Mapping
+
+from etils import epath
+
+from experiments.evaluation import PRO_LIMIT, typical_images
+from experiments.methods import (
+    DEFAULT_METHOD,
+    METHODS,
+    Explainer,
+    Fitted,
+    HostMaps,
+    latent_maps,
+)
+from vae_jax import anomaly, metrics, plots
+from vae_jax.data.category import CategoryData, TestImages
+from vae_jax.data.images import to_float
+from vae_jax.data.layout import GOOD
+
+PANELS = {DEFAULT_METHOD: "panel.png", "paper": "panel_paper.png"}
+
+
+def draw_all(
+    folder: epath.Path,
+    explainer: Explainer,
+    fitted: Fitted,
+    data: CategoryData,
+    maps: Mapping[str, HostMaps],
+    normal_maps: Mapping[str, HostMaps],
+) -> None:
+    """Writes every picture of a category into `folder`."""
+    chosen = typical_images(data.test, maps[DEFAULT_METHOD])
+    for name, file in PANELS.items():
+        limits = anomaly.colour_limits(normal_maps[name])
+        examples = _examples(data.test, maps[name], chosen)
+        title = f"{data.category}: {name}"
+        plots.save_panel(folder / file, examples, limits=limits, title=title)
+    first_defect = next(i for kind, i in chosen.items() if kind != GOOD)
+    image = to_float(data.test.images[first_defect])
+    each, kl = latent_maps(explainer, fitted, image)
+    title = f"{data.category}: the maps of the latents at {explainer.tap}, by their KL"
+    plots.save_latent_maps(folder / "latents.png", image, each, kl, title=title)
+    _draw_curves(folder / "curves.png", maps, data.test)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    plots.save_training_curves(
+        folder / "training.png",
+        [json.loads(line) for line in lines],
+        figures=("loss", "distortion", "rate"),
+    )
+
+
+def _examples(
+    test: TestImages, maps: HostMaps, chosen: Mapping[str, int]
+) -> list[plots.Example]:
+    return [
+        plots.Example(kind, to_float(test.images[i]), test.masks[i], maps[i])
+        for kind, i in chosen.items()
+    ]
+
+
+def _draw_curves(
+    path: epath.Path, maps: Mapping[str, HostMaps], test: TestImages
+) -> None:
+    roc, pro = (
+        [
+            plots.Curve(name, method.kind, *curve_of(maps[name], test.masks))
+            for name, method in METHODS.items()
+        ]
+        for curve_of in (metrics.roc_curve, metrics.pro_curve)
+    )
+    plots.save_curves(path, roc=roc, pro=pro, pro_limit=PRO_LIMIT)

@@ -1,0 +1,75 @@
+"""What every localisation experiment can be told; plain values, quick to import."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Network, objective, training and evaluation."""
+
+    workdir: str
+    """Folder for checkpoints, tables and figures; a run resumes from it."""
+    image_size: int
+    """Side in pixels to which the images are resized."""
+    network: Literal["small", "resnet18"]
+    """The convolutional network for quick runs, or the paper's ResNet-18."""
+    latents: int
+    """Dimensions of the latent space."""
+    likelihood: Literal["gaussian", "bernoulli"]
+    """Of a pixel given its reconstruction."""
+    epochs: int
+    """Passes over the training images."""
+    batch_size: int
+    """Images per step over all devices of all hosts."""
+    learning_rate: float
+    """Peak of Adam's step size; it falls to 0 along a cosine."""
+    tap: str
+    """The encoder activation that the attention methods explain."""
+    blur: float
+    """Smoothing of residuals and input gradients, in pixels of the model's image."""
+    noise_scale: float = 0.1
+    """Standard deviation of the Gaussian likelihood, for intensities in [0, 1]."""
+    beta: float = 1.0
+    """Weight of the KL term."""
+    warmup_steps: int = 50
+    """Steps over which the step size rises from 0."""
+    clip_norm: float | None = None
+    """Gradient norm above which gradients are scaled down."""
+    ema_decay: float = 0.99
+    """Of the running average of the parameters, which is what is evaluated."""
+    augment: bool = True
+    """Mirror and rotate as far as the category permits."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's computations; likelihood, KL and maps stay float32."""
+    seed: int = 0
+    """Of initial values, noise, order, augmentation and validation split."""
+    evaluations: int = 10
+    """Validations over the run, each followed by a checkpoint."""
+    resolution: Literal["model", "native"] = "model"
+    """Where maps and masks are compared: the model's size or the published one."""
+
+    def __post_init__(self) -> None:
+        at_least = {"image_size": 1, "latents": 1, "epochs": 1, "batch_size": 1}
+        at_least |= {
+            "evaluations": 1,
+            "warmup_steps": 0,
+            "beta": 0,
+            "blur": 0,
+            "seed": 0,
+        }
+        for name, least in at_least.items():
+            if (value := getattr(self, name)) < least:
+                raise ValueError(
+                    f"{_flag(name)} must be at least {least}, got {value}."
+                )
+        for name in ("noise_scale", "learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{_flag(name)} must be positive, got {value}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema-decay must be in [0, 1), got {self.ema_decay}.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,172 @@
+"""Trains the VAE of a localisation experiment: here model and loss meet."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from experiments.methods import Explainer, HostImages, over_batches
+from experiments.settings import Settings
+from vae_jax import losses, models, train
+from vae_jax.data import pipeline
+from vae_jax.data.augment import Augmentation
+from vae_jax.data.category import CategoryData
+
+Variables = Mapping[str, Any]
+
+_MAY_CHANGE = tuple(
+    f"settings.{name}" for name in ("workdir", "resolution", "blur", "tap")
+)
+"""What a finished or broken-off run may be started again with."""
+
+
+def build_explainer(settings: Settings, *, channels: int) -> Explainer:
+    """The network of the settings, with its likelihood and its tap."""
+    build = {"small": models.small_vae, "resnet18": models.resnet18_vae}
+    model = build[settings.network](
+        image_size=settings.image_size,
+        image_channels=channels,
+        latents=settings.latents,
+        dtype=jnp.dtype(settings.dtype),
+    )
+    match settings.likelihood:
+        case "gaussian":
+            logvar = 2 * math.log(settings.noise_scale)
+            likelihood = functools.partial(
+                losses.gaussian_log_likelihood, logvar=logvar
+            )
+            as_images = _identity
+        case "bernoulli":
+            likelihood, as_images = losses.bernoulli_log_likelihood, jax.nn.sigmoid
+    return Explainer(model, likelihood, as_images, settings.tap, settings.blur)
+
+
+def _identity(decoded: Array) -> Array:
+    return decoded
+
+
+def make_loss_fn(explainer: Explainer, *, beta: float) -> train.LossFn:
+    """The negative ELBO in nats, averaged over the batch."""
+
+    def loss_fn(params, model_state, batch, *, key, step):
+        del step
+        images = batch["image"]
+        noise = jax.random.normal(key, (len(images), explainer.model.encoder.latents))
+        output, model_state = explainer.model.apply(
+            {"params": params, **model_state},
+            images,
+            noise=noise,
+            train=True,
+            mutable=list(model_state),
+        )
+        terms = losses.negative_elbo(
+            explainer.likelihood(images, output.decoded),
+            losses.gaussian_kl(output.mean, output.logvar),
+            beta=beta,
+        )
+        parts = {"distortion": terms.distortion.mean(), "rate": terms.rate.mean()}
+        return terms.loss.mean(), train.Aux(parts, model_state)
+
+    return loss_fn
+
+
+def make_validation(explainer: Explainer, images: HostImages, *, beta: float):
+    """A function from a training state to the negative ELBO of held-out images.
+
+    The latents are the posterior means, so that the figures do not depend on a draw.
+    """
+
+    @jax.jit
+    def terms_of(variables: Variables, batch: Array) -> losses.NegativeElbo:
+        noise = jnp.zeros((len(batch), explainer.model.encoder.latents))
+        output = explainer.model.apply(variables, batch, noise=noise)
+        return losses.negative_elbo(
+            explainer.likelihood(batch, output.decoded),
+            losses.gaussian_kl(output.mean, output.logvar),
+            beta=beta,
+        )
+
+    def validate(state: train.TrainState) -> dict[str, float]:
+        variables = _variables(state)
+        terms = over_batches(functools.partial(terms_of, variables), images)
+        return {name: float(value.mean()) for name, value in terms._asdict().items()}
+
+    return validate
+
+
+def train_vae(
+    settings: Settings,
+    explainer: Explainer,
+    data: CategoryData,
+    augmentation: Augmentation,
+) -> Variables:
+    """Trains, or goes on training, and returns the best variables by validation."""
+    steps = max(1, settings.epochs * len(data.train) // settings.batch_size)
+    optimizer = train.adam(
+        train.learning_rate(
+            settings.learning_rate,
+            steps=steps,
+            warmup_steps=min(settings.warmup_steps, steps - 1),
+            schedule="cosine",
+        ),
+        clip_norm=settings.clip_norm,
+    )
+    mesh = train.data_mesh()
+
+    def init(key: Array):
+        variables = models.init(explainer.model, key=key)
+        return variables.pop("params"), variables
+
+    state = train.create_state(
+        init, optimizer, key=jax.random.key(settings.seed), mesh=mesh
+    )
+    step = train.make_train_step(
+        make_loss_fn(explainer, beta=settings.beta),
+        optimizer,
+        ema_decay=settings.ema_decay,
+    )
+    checkpoints = train.Checkpoints(
+        f"{settings.workdir}/{data.category}",
+        config={"settings": dataclasses.asdict(settings), "data": data.sha256},
+        may_change=_MAY_CHANGE,
+        best_by="loss",
+    )
+    with checkpoints:
+        every = max(1, steps // settings.evaluations)
+        state = train.fit(
+            state,
+            step,
+            functools.partial(_batches, settings, data, augmentation),
+            steps=steps,
+            mesh=mesh,
+            checkpoints=checkpoints,
+            evaluate=make_validation(explainer, data.validation, beta=settings.beta),
+            evaluate_every=every,
+            checkpoint_every=every,
+        )
+        best = checkpoints.restore_best(state)
+    return _variables(state if best is None else best)
+
+
+def _batches(
+    settings: Settings, data: CategoryData, augmentation: Augmentation, start_step: int
+):
+    return pipeline.train_batches(
+        data.train,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augmentation=augmentation,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        start_step=start_step,
+    )
+
+
+def _variables(state: train.TrainState) -> Variables:
+    """For evaluation, which every process does by itself."""
+    return train.local_copy({"params": state.eval_params, **state.model_state})
