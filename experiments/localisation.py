@@ -43,8 +43,8 @@ def run(settings: Settings, data: CategoryData, augmentation: Augmentation) -> R
     explainer = build_explainer(settings, channels=data.channels)
     variables = train_vae(settings, explainer, data, augmentation)
     fitted = fit_normals(explainer, variables, np.asarray(data.train))
-    maps = make_maps(METHODS, explainer, fitted, data.test.images)
-    normal_maps = make_maps(METHODS, explainer, fitted, data.validation)
+    maps = make_maps(tuple(METHODS), explainer, fitted, data.test.images)
+    normal_maps = make_maps(tuple(METHODS), explainer, fitted, data.validation)
     rows = score_methods(settings, data.test, maps, normal_maps)
     compared = [DEFAULT_METHOD, "paper", _best(rows, "baseline"), _best(rows, "floor")]
     defects = score_defects(compared, maps, data.test)

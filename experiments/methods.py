@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
@@ -15,6 +15,7 @@ from vae_jax.attention import Likelihood, NormalAggregate, Rule, Score
 from vae_jax.baselines import floors
 from vae_jax.data import pipeline
 from vae_jax.models import VAE, VAEOutput
+from vae_jax.models.blocks import Posterior
 
 Images = Float[Array, "batch height width channel"]
 Maps = Float[Array, "batch height width"]
@@ -55,11 +56,17 @@ class Method(NamedTuple):
     maps: MapFunction
 
 
+def at_posterior_mean(
+    model: VAE, variables: Mapping[str, Any], images: Images
+) -> VAEOutput:
+    """The network's output without noise, so that it does not depend on a draw."""
+    noise = jnp.zeros((len(images), model.encoder.latents))
+    return cast(VAEOutput, model.apply(variables, images, noise=noise))
+
+
 def reconstruct(explainer: Explainer, fitted: Fitted, images: Images) -> Images:
     """What the decoder draws from the posterior mean, in [0, 1]."""
-    model = explainer.model
-    noise = jnp.zeros((len(images), model.encoder.latents))
-    output = cast(VAEOutput, model.apply(fitted.variables, images, noise=noise))
+    output = at_posterior_mean(explainer.model, fitted.variables, images)
     return explainer.as_images(output.decoded)
 
 
@@ -67,15 +74,20 @@ def fit_normals(
     explainer: Explainer, variables: Mapping[str, Any], images: HostImages
 ) -> Fitted:
     """The statistics of normal `images` under a trained network."""
-
-    @jax.jit
-    def encode(batch: Images):
-        return explainer.model.apply(variables, batch, method="encode")
-
-    mean, logvar = over_batches(encode, images)
+    mean, logvar = over_batches(lambda x: _encode(explainer, variables, x), images)
     mean_image = jnp.asarray(images.mean(0, dtype=np.float64) / 255, jnp.float32)
     aggregate = attention.normal_aggregate(jnp.asarray(mean), jnp.asarray(logvar))
     return Fitted(variables, mean_image, aggregate)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(
+    explainer: Explainer, variables: Mapping[str, Any], images: Images
+) -> tuple[Array, Array]:
+    mean, logvar = cast(
+        Posterior, explainer.model.apply(variables, images, method="encode")
+    )
+    return mean, logvar
 
 
 def latent_maps(
@@ -85,34 +97,29 @@ def latent_maps(
 ) -> tuple[Float[np.ndarray, "latent height width"], Float[np.ndarray, " latent"]]:
     """The map of each latent for one image (Eq. 1, 2), and each latent's KL in nats."""
 
-    @jax.jit
-    def explain(variables: Mapping[str, Any], images: Images) -> tuple[Array, Array]:
-        maps = attention.attention_maps(
-            explainer.model, variables, images, tap=explainer.tap
-        )
-        posterior = explainer.model.apply(variables, images, method="encode")
-        return maps[0], losses.gaussian_kl(*posterior)[0]
-
-    maps, kl = explain(fitted.variables, jnp.asarray(image[None]))
-    return np.asarray(maps), np.asarray(kl)
+    images = jnp.asarray(image[None])
+    explain = functools.partial(
+        attention.attention_maps, explainer.model, tap=explainer.tap
+    )
+    maps = jax.jit(explain)(fitted.variables, images)
+    kl = losses.gaussian_kl(*_encode(explainer, fitted.variables, images))
+    return np.asarray(maps[0]), np.asarray(kl[0])
 
 
 def make_maps(
-    methods: Mapping[str, Method],
-    explainer: Explainer,
-    fitted: Fitted,
-    images: HostImages,
+    methods: Sequence[str], explainer: Explainer, fitted: Fitted, images: HostImages
 ) -> dict[str, HostMaps]:
-    """The raw maps of every method at the model's resolution, by name."""
+    """The raw maps of some methods at the model's resolution, by name."""
+    names = tuple(methods)
+    return over_batches(lambda x: _maps_of(names, explainer, fitted, x), images)
 
-    @jax.jit
-    def all_maps(fitted: Fitted, batch: Images) -> dict[str, Maps]:
-        return {
-            name: method.maps(explainer, fitted, batch)
-            for name, method in methods.items()
-        }
 
-    return over_batches(functools.partial(all_maps, fitted), images)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _maps_of(
+    names: tuple[str, ...], explainer: Explainer, fitted: Fitted, images: Images
+) -> dict[str, Maps]:
+    """One compiled program for all methods: they share the passes that they need."""
+    return {name: METHODS[name].maps(explainer, fitted, images) for name in names}
 
 
 def over_batches(

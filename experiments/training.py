@@ -10,7 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from experiments.methods import Explainer, HostImages, over_batches
+from experiments.methods import (
+    Explainer,
+    HostImages,
+    at_posterior_mean,
+    over_batches,
+)
 from experiments.settings import Settings
 from vae_jax import losses, models, train
 from vae_jax.data import pipeline
@@ -25,8 +30,13 @@ _MAY_CHANGE = tuple(
 """What a finished or broken-off run may be started again with."""
 
 
+@functools.cache
 def build_explainer(settings: Settings, *, channels: int) -> Explainer:
-    """The network of the settings, with its likelihood and its tap."""
+    """The network of the settings, with its likelihood and its tap.
+
+    The same object for the same arguments, so that what was compiled for it serves
+    every category.
+    """
     build = {"small": models.small_vae, "resnet18": models.resnet18_vae}
     model = build[settings.network](
         image_size=settings.image_size,
@@ -78,13 +88,12 @@ def make_loss_fn(explainer: Explainer, *, beta: float) -> train.LossFn:
 def make_validation(explainer: Explainer, images: HostImages, *, beta: float):
     """A function from a training state to the negative ELBO of held-out images.
 
-    The latents are the posterior means, so that the figures do not depend on a draw.
+    Its expectation over the posterior is taken at the posterior mean.
     """
 
     @jax.jit
     def terms_of(variables: Variables, batch: Array) -> losses.NegativeElbo:
-        noise = jnp.zeros((len(batch), explainer.model.encoder.latents))
-        output = explainer.model.apply(variables, batch, noise=noise)
+        output = at_posterior_mean(explainer.model, variables, batch)
         return losses.negative_elbo(
             explainer.likelihood(batch, output.decoded),
             losses.gaussian_kl(output.mean, output.logvar),
