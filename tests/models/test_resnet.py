@@ -12,13 +12,17 @@ BLOCK = {"conv1", "relu1", "conv2", "relu2"}
 
 @pytest.fixture(scope="module")
 def variables():
-    """Weights, and running statistics that no norm layer would leave as they are."""
-    variables = ENCODER.init(jax.random.key(1), IMAGES)
-    stats = jax.tree.map(
-        lambda x: x + jax.random.uniform(jax.random.key(x.size), x.shape),
-        variables["batch_stats"],
-    )
-    return {"params": variables["params"], "batch_stats": stats}
+    """Weights and running statistics, none of which is 0 or 1, that keep x alive."""
+    initial = ENCODER.init(jax.random.key(1), IMAGES)
+    random = np.random.default_rng(0)
+
+    def moved(x, scale):
+        return jnp.float32(scale) * (x + random.uniform(-0.3, 0.3, x.shape))
+
+    return {
+        "params": jax.tree.map(lambda x: moved(x, 1), initial["params"]),
+        "batch_stats": jax.tree.map(lambda x: moved(x, 0.2), initial["batch_stats"]),
+    }
 
 
 def _zeros(variables):
@@ -102,6 +106,7 @@ def test_encoder_agrees_with_torch(variables):
     for stage, stride in (("stage1", 1), ("stage2", 2)):
         x = block(x, params[stage]["block1"], stats[stage]["block1"], stride)
         x = block(x, params[stage]["block2"], stats[stage]["block2"], 1)
+    assert (x > 0).float().mean() > 0.2
     posterior = ENCODER.apply(variables, IMAGES)
     for name, ours in posterior._asdict().items():
         head = params["heads"][name]
