@@ -23,7 +23,7 @@ THREADS = 2
 Item = TypeVar("Item")
 
 
-class DecodedOnDemand(Sequence[np.ndarray]):
+class DecodedOnDemand:
     """Images that are decoded and resized each time they are asked for."""
 
     def __init__(
@@ -81,7 +81,7 @@ class CategoryData:
 
     category: str
     train: ImageSource
-    validation: UInt8[np.ndarray, "image size size channel"]
+    validation: UInt8[np.ndarray, "validation size size channel"]
     test: TestImages
     channels: int
     sha256: str

@@ -74,13 +74,6 @@ def illumination(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     return 1.0 + rng.normal(0.0, 0.03) + gradient + vignette
 
 
-def sensor_noise(
-    rng: np.random.Generator, shape: tuple[int, int, int], *, deviation: float
-) -> Pixels:
-    """Noise of a camera: independent in each pixel and channel."""
-    return rng.normal(0.0, deviation, size=shape)
-
-
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draws a positive size, small ones as often as large ones."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -61,7 +61,7 @@ DESCRIPTIONS = {
 
 GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
 STALE_AFTER_SECONDS = 3600
-"""A half-prepared folder that nobody wrote to for so long was left by a killed run."""
+"""A half-prepared folder as old as this was left behind by a killed run."""
 
 
 class Record(TypedDict):
@@ -215,12 +215,14 @@ def open_split(builder: MVTecAD, split: str) -> "Records":
     """Opens "train" or "test" (or a slice such as "train[:10]") for random access."""
     skip = {name: tfds.decode.SkipDecoding() for name in ("image", "mask")}
     with _quiet_tfds():
-        # tfds hides the signature behind a decorator.
-        source = builder.as_data_source(split=split, decoders=skip)  # pyright: ignore[reportCallIssue]
+        source = builder.as_data_source(
+            split=split,  # pyright: ignore[reportCallIssue]  hidden by a decorator
+            decoders=skip,
+        )
     return Records(source)
 
 
-class Records(Sequence[Record]):
+class Records:
     """A prepared split: `len`, and records by index, with the images still encoded."""
 
     def __init__(self, source: Sequence[dict[str, Any]]):

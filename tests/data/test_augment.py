@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vae_jax.data.augment import (
+    AUGMENTATIONS,
+    NONE,
+    Augmentation,
+    augment,
+    augmentation_for,
+    rotate,
+)
+from vae_jax.data.mvtec_ad import DESCRIPTIONS
+from vae_jax.data.synthetic import CATEGORIES
+
+
+def picture(seed: int, channels: int = 3, side: int = 32) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(40, 220, size=(side, side, channels), dtype=np.uint8)
+
+
+def test_every_known_category_has_an_entry_and_no_other_is_touched():
+    assert set(AUGMENTATIONS) == {*DESCRIPTIONS, *CATEGORIES}
+    assert augmentation_for("my_parts") == NONE
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(sorted(AUGMENTATIONS)), st.sampled_from([1, 3]), st.integers(0, 99)
+)
+def test_shape_dtype_and_range_are_kept(category, channels, seed):
+    image = picture(seed, channels)
+    result = augment(image, augmentation_for(category), rng=np.random.default_rng(seed))
+    assert result.shape == image.shape
+    assert result.dtype == np.uint8
+    # No corner is filled with anything that was not in the image.
+    assert result.min() >= image.min()
+    assert result.max() <= image.max()
+
+
+def test_none_changes_nothing():
+    image = picture(0)
+    result = augment(image, NONE, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(result, image)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "expected"),
+    [
+        (Augmentation(mirror_horizontally=True), lambda a: {a[:, ::-1].tobytes()}),
+        (Augmentation(mirror_vertically=True), lambda a: {a[::-1].tobytes()}),
+        (
+            Augmentation(quarter_turns=True),
+            lambda a: {np.rot90(a, k).tobytes() for k in (1, 2, 3)},
+        ),
+    ],
+)
+def test_exactly_the_permitted_images_appear(augmentation, expected):
+    image = picture(1)
+    seen = {
+        augment(image, augmentation, rng=np.random.default_rng(seed)).tobytes()
+        for seed in range(60)
+    }
+    assert seen == {image.tobytes(), *expected(image)}
+
+
+@pytest.mark.parametrize("border", ["edge", "reflect"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, -1])
+def test_rotation_by_right_angles_is_rot90(turns, border):
+    image = picture(2)
+    rotated = rotate(image, 90.0 * turns, border=border)
+    np.testing.assert_allclose(
+        rotated.astype(int), np.rot90(image, turns).astype(int), atol=1
+    )
+
+
+@pytest.mark.parametrize("border", ["edge", "reflect"])
+def test_rotation_moves_a_spot_to_where_trigonometry_says(border):
+    image = np.zeros((65, 65, 1), np.uint8)
+    image[32 - 1 : 32 + 2, 52 - 1 : 52 + 2] = 200  # 20 pixels right of the centre
+    rotated = rotate(image, 30.0, border=border)[..., 0].astype(float)
+    y, x = np.indices(rotated.shape)
+    centre = (rotated * y).sum() / rotated.sum(), (rotated * x).sum() / rotated.sum()
+    # Counter-clockwise is up, that is towards smaller y.
+    expected = 32 - 20 * np.sin(np.pi / 6), 32 + 20 * np.cos(np.pi / 6)
+    np.testing.assert_allclose(centre, expected, atol=0.15)
+
+
+@pytest.mark.parametrize("degrees", [7.0, 45.0, -130.0])
+def test_a_constant_image_stays_constant(degrees):
+    image = np.full((48, 48, 3), 90, np.uint8)
+    for border in ("edge", "reflect"):
+        np.testing.assert_array_equal(rotate(image, degrees, border=border), image)
+
+
+def test_the_angle_stays_within_its_limit():
+    """A rotation by at most 5 degrees moves nothing by more than 5 degrees' arc."""
+    image = np.zeros((65, 65, 1), np.uint8)
+    image[30:35, 58:63] = 255
+    limited = dataclasses.replace(NONE, rotation_degrees=5.0)
+    angles = []
+    for seed in range(40):
+        rotated = augment(image, limited, rng=np.random.default_rng(seed))[..., 0]
+        y, x = np.indices(rotated.shape) - 32
+        weight = rotated.astype(float)
+        angles.append(np.degrees(np.arctan2((weight * y).sum(), (weight * x).sum())))
+    assert max(np.abs(angles)) <= 5.1
+    assert min(angles) < -3
+    assert max(angles) > 3

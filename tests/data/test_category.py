@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vae_jax.data import category, images, mvtec_ad
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 9))
+def test_the_split_is_a_partition_with_an_image_on_either_side(count, share, seed):
+    paths = [f"train/good/{index:03}.png" for index in range(count)]
+    train, validation = category.validation_split(paths, share=share, seed=seed)
+    assert sorted([*train, *validation]) == list(range(count))
+    assert len(train) >= 1
+    assert len(validation) == min(max(1, round(share * count)), count - 1)
+
+
+def test_the_split_depends_on_the_seed_and_hardly_on_new_images():
+    paths = [f"{index:03}.png" for index in range(100)]
+    _, first = category.validation_split(paths, share=0.2, seed=0)
+    _, again = category.validation_split(paths, share=0.2, seed=0)
+    _, other = category.validation_split(paths, share=0.2, seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert set(first) != set(other)
+    _, grown = category.validation_split([*paths, "100.png"], share=0.2, seed=0)
+    assert len(set(first) & set(grown)) >= len(first) - 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_a_share_must_leave_something(share):
+    with pytest.raises(ValueError, match=r"share must be in \(0, 1\)"):
+        category.validation_split(["a", "b"], share=share, seed=0)
+
+
+def test_one_training_image_cannot_be_split():
+    with pytest.raises(ValueError, match="needs at least 2 images, got 1"):
+        category.validation_split(["a"], seed=0)
+
+
+def load(data_dir, tmp_path, name="leather", **options):
+    settings = {"size": 32, "seed": 0, "prepared_dir": tmp_path / "prepared", **options}
+    return category.load_category(data_dir, name, **settings)
+
+
+def test_training_and_validation_divide_train_good(data_dir, tmp_path):
+    data = load(data_dir, tmp_path, validation_share=0.34)
+    assert data.train.shape == (4, 32, 32, 3)
+    assert data.validation.shape == (2, 32, 32, 3)
+    # Image i of train/good is 10 i below its middle.
+    values = [*data.train[:, -1, -1, 0], *data.validation[:, -1, -1, 0]]
+    assert sorted(values) == [0, 10, 20, 30, 40, 50]
+
+
+def test_test_images_come_with_their_names_and_masks(data_dir, tmp_path):
+    test = load(data_dir, tmp_path, "screw").test
+    assert test.defects == ("bent", "bent", "cut", "cut", "good", "good")
+    assert test.paths[3] == "test/cut/011.png"
+    np.testing.assert_array_equal(test.is_anomalous, [1, 1, 1, 1, 0, 0])
+    native = list(test.native_masks())
+    assert [int(mask.sum()) for mask in native] == [5, 40, 20, 60, 0, 0]
+    for small, mask in zip(test.masks, native, strict=True):
+        np.testing.assert_array_equal(small, images.resize_mask(mask, 32))
+
+
+def test_channels_on_request(data_dir, tmp_path):
+    assert load(data_dir, tmp_path, "screw").channels == 1
+    assert load(data_dir, tmp_path, "screw", channels=3).train.shape[-1] == 3
+    assert load(data_dir, tmp_path, "leather", channels=1).test.images.shape[-1] == 1
+
+
+def test_decoding_on_demand_gives_the_same_pixels(data_dir, tmp_path):
+    decoded = load(data_dir, tmp_path).train
+    on_demand = load(data_dir, tmp_path, decoded_bytes=0).train
+    assert isinstance(on_demand, category.DecodedOnDemand)
+    np.testing.assert_array_equal(np.stack(list(on_demand)), decoded)
+
+
+def test_progress_counts_every_image_once(data_dir, tmp_path):
+    seen = []
+    load(data_dir, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(index + 1, 12) for index in range(12)]
+
+
+def test_a_test_split_of_one_class_is_refused(data_dir, tmp_path):
+    for file in (data_dir / "screw/test/good").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match="has no good images"):
+        load(data_dir, tmp_path, "screw")
+
+
+def test_an_image_too_small_is_named(data_dir, tmp_path):
+    with pytest.raises(ValueError, match=r"\.png is 40x40 pixels, smaller"):
+        load(data_dir, tmp_path, size=256)
+
+
+def test_the_provenance_is_that_of_the_builder(data_dir, tmp_path):
+    data = load(data_dir, tmp_path)
+    builder = mvtec_ad.prepare(data_dir, "leather", tmp_path / "prepared")
+    assert data.sha256 == builder.manifest["sha256"]
+    assert data.skipped_images == 0

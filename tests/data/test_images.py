@@ -1,0 +1,146 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from vae_jax.data import images
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", **options)
+    return buffer.getvalue()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3]), st.integers(0, 9))
+def test_decode_inverts_encode(height, width, channels, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, size=(height, width, channels), dtype=np.uint8)
+    decoded = images.decode(images.encode(pixels), channels=channels, name="x")
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_a_palette_gives_colours_not_indices():
+    indexed = Image.fromarray(np.array([[0, 1]], np.uint8), mode=None).convert("P")
+    indexed.putpalette([255, 0, 0, 0, 0, 255])
+    decoded = images.decode(png(indexed), channels=3, name="x")
+    np.testing.assert_array_equal(decoded[0], [[255, 0, 0], [0, 0, 255]])
+
+
+def test_a_transparent_palette_does_not_warn():
+    indexed = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    indexed.putpalette([255, 0, 0, 0, 0, 255])
+    decoded = images.decode(
+        png(indexed, transparency=b"\x00\xff"), channels=3, name="x"
+    )
+    np.testing.assert_array_equal(decoded[0], [[255, 0, 0], [0, 0, 255]])
+
+
+def test_16_bits_are_scaled_not_clipped():
+    wide = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
+    decoded = images.decode(png(wide), channels=1, name="x")
+    np.testing.assert_array_equal(decoded[0, :, 0], [0, 100, 255])
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "RGBA", "L", "RGB"])
+def test_white_is_white_in_every_mode(mode):
+    white = png(Image.new("RGBA", (3, 2), "white").convert(mode))
+    for channels in (1, 3):
+        decoded = images.decode(white, channels=channels, name="x")
+        np.testing.assert_array_equal(decoded, np.full((2, 3, channels), 255))
+
+
+def test_the_exif_orientation_is_applied():
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    decoded = images.decode(
+        png(Image.fromarray(pixels), exif=exif), channels=1, name="x"
+    )
+    np.testing.assert_array_equal(decoded[..., 0], np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("function", ["decode", "read_header"])
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[:-40], lambda _: b"", lambda w: b"no"]
+)
+def test_a_damaged_file_is_named(function, damage):
+    rng = np.random.default_rng(0)
+    whole = images.encode(rng.integers(0, 256, size=(30, 30, 3), dtype=np.uint8))
+    arguments = {"channels": 3} if function == "decode" else {}
+    with pytest.raises(ValueError, match=r"train/good/007\.png is truncated") as error:
+        getattr(images, function)(damage(whole), name="train/good/007.png", **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_decode_refuses_two_channels():
+    with pytest.raises(ValueError, match="channels must be 1 or 3, got 2"):
+        images.decode(b"", channels=2, name="x")
+
+
+def test_a_mask_is_anomalous_above_127():
+    gray = images.encode(np.array([[0, 127, 128, 255]], np.uint8))
+    np.testing.assert_array_equal(
+        images.decode_mask(gray, name="x"), [[False, False, True, True]]
+    )
+
+
+def test_the_header_tells_size_and_channels():
+    colour = images.encode(np.zeros((4, 7, 3), np.uint8))
+    assert images.read_header(colour, name="x") == (4, 7, 3)
+    gray = images.encode(np.zeros((4, 7), np.uint8))
+    assert images.read_header(gray, name="x") == (4, 7, 1)
+
+
+def test_resize_averages_before_it_samples():
+    """A checkerboard of pixels is gray from afar; plain sampling keeps 0 or 255."""
+    y, x = np.indices((128, 128))
+    board = (255 * ((x + y) % 2)).astype(np.uint8)[..., None]
+    small = images.resize(board, 32, name="x")
+    assert np.abs(small[2:-2, 2:-2].astype(int) - 127).max() <= 2
+
+
+def test_resize_keeps_a_constant_and_enlarges_a_little():
+    constant = np.full((40, 60, 3), 77, np.uint8)
+    np.testing.assert_array_equal(images.resize(constant, 64, name="x"), 77)
+
+
+@pytest.mark.parametrize(("side", "size"), [(31, 32), (31, 64), (60, 256)])
+def test_an_image_far_smaller_than_the_network_is_refused(side, size):
+    tiny = np.zeros((100, side, 1), np.uint8)
+    with pytest.raises(ValueError, match=rf"a\.png is 100x{side} pixels, smaller"):
+        images.resize(tiny, size, name="a.png")
+
+
+def test_resize_mask_takes_the_pixel_under_each_centre():
+    mask = np.zeros((9, 9), np.bool_)
+    mask[4, 4] = True  # the centre of the middle third
+    expected = np.zeros((3, 3), np.bool_)
+    expected[1, 1] = True
+    np.testing.assert_array_equal(images.resize_mask(mask, 3), expected)
+    np.testing.assert_array_equal(
+        images.resize_mask(mask, 18), np.kron(mask, np.ones((2, 2), np.bool_))
+    )
+
+
+def test_to_float_covers_the_unit_interval_exactly():
+    scaled = images.to_float(np.array([0, 51, 255], np.uint8))
+    np.testing.assert_array_equal(scaled, np.array([0.0, 0.2, 1.0], np.float32))
+    assert scaled.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_check_finite_names_the_first_broken_image(value):
+    batch = np.zeros((3, 2, 2, 1), np.float32)
+    images.check_finite(batch)
+    batch[1, 0, 0, 0] = batch[1, 1, 1, 0] = batch[2, 0, 0, 0] = value
+    with pytest.raises(
+        ValueError, match=r"image 1 \(b\.png\) has 2 NaN .*2 such images of 3"
+    ):
+        images.check_finite(batch, names=["a.png", "b.png", "c.png"])
+    with pytest.raises(ValueError, match="image 1 has 2 NaN"):
+        images.check_finite(batch)

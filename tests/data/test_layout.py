@@ -1,0 +1,146 @@
+import os
+import shutil
+
+import pytest
+
+from vae_jax.data import layout
+
+
+def one_line(error: pytest.ExceptionInfo[ValueError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_categories_are_the_folders_with_train_good(data_dir):
+    (data_dir / "notes").mkdir()
+    (data_dir / ".cache" / "train" / "good").mkdir(parents=True)
+    (data_dir / "readme.txt").touch()
+    assert layout.find_categories(data_dir) == ["leather", "screw"]
+
+
+def test_the_folder_above_the_published_one_will_do(data_dir, tmp_path):
+    data_dir.rename(tmp_path / "mvtec_anomaly_detection")
+    assert layout.find_categories(tmp_path) == ["leather", "screw"]
+    assert len(layout.list_category(tmp_path, "screw").train) == 6
+
+
+def test_masks_are_paired_by_defect_and_stem(data_dir):
+    files = layout.list_category(data_dir, "screw")
+    assert [(e.image, e.mask) for e in files.test] == [
+        ("test/bent/000.png", "ground_truth/bent/000_mask.png"),
+        ("test/bent/007.png", "ground_truth/bent/007_mask.png"),
+        ("test/cut/003.png", "ground_truth/cut/003_mask.png"),
+        ("test/cut/011.png", "ground_truth/cut/011_mask.png"),
+        ("test/good/000.png", None),
+        ("test/good/001.png", None),
+    ]
+    assert [e.image for e in files.train] == [f"train/good/00{i}.png" for i in range(6)]
+    assert files.skipped_images == files.skipped_masks == ()
+
+
+def test_dot_files_are_ignored_and_upper_case_accepted(data_dir):
+    screw = data_dir / "screw"
+    (screw / "train" / "good" / "._000.png").touch()
+    (screw / "test" / ".DS_Store").touch()
+    (screw / "test" / "cut" / ".hidden.png").touch()
+    (screw / "test" / "cut" / "003.png").rename(screw / "test" / "cut" / "003.PNG")
+    files = layout.list_category(data_dir, "screw")
+    assert len(files.train) == 6
+    assert layout.Entry("test/cut/003.PNG", "ground_truth/cut/003_mask.png", "cut") in (
+        files.test
+    )
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no folder .*nowhere") as error:
+        layout.find_categories(tmp_path / "nowhere")
+    one_line(error)
+
+
+def test_folder_without_a_category(tmp_path):
+    with pytest.raises(ValueError, match="holds no category") as error:
+        layout.find_categories(tmp_path)
+    one_line(error)
+
+
+def test_a_category_given_for_the_folder_above_it(data_dir):
+    with pytest.raises(ValueError, match=r"is itself a category; .* 'screw'") as error:
+        layout.find_categories(data_dir / "screw")
+    one_line(error)
+
+
+def test_unknown_category_suggests_the_nearest(data_dir):
+    with pytest.raises(ValueError, match="did you mean 'screw'") as error:
+        layout.list_category(data_dir, "scerw")
+    assert "Found: leather, screw." in one_line(error)
+    with pytest.raises(ValueError, match="unknown category 'xyz'; Found: leather"):
+        layout.list_category(data_dir, "xyz")
+
+
+def test_defect_image_without_a_mask(data_dir):
+    (data_dir / "screw/ground_truth/cut/003_mask.png").unlink()
+    with pytest.raises(
+        ValueError, match=r"1 defect images without a mask \(test/cut/003\.png\)"
+    ) as error:
+        layout.list_category(data_dir, "screw")
+    assert "missing_masks='skip'" in one_line(error)
+
+
+def test_mask_without_an_image(data_dir):
+    (data_dir / "screw/test/cut/003.png").unlink()
+    with pytest.raises(
+        ValueError, match=r"1 masks without an image \(ground_truth/cut/003_mask\.png\)"
+    ) as error:
+        layout.list_category(data_dir, "screw")
+    one_line(error)
+
+
+def test_a_missing_stem_does_not_shift_the_pairs(data_dir):
+    """One image and another mask are gone: the counts agree, the pairs do not."""
+    (data_dir / "screw/test/cut/003.png").unlink()
+    (data_dir / "screw/ground_truth/cut/011_mask.png").unlink()
+    with pytest.raises(ValueError, match=r"without a mask .* and .* without an image"):
+        layout.list_category(data_dir, "screw")
+    files = layout.list_category(data_dir, "screw", missing_masks="skip")
+    assert files.skipped_images == ("test/cut/011.png",)
+    assert files.skipped_masks == ("ground_truth/cut/003_mask.png",)
+    assert [entry.defect for entry in files.test] == ["bent", "bent", "good", "good"]
+
+
+def test_only_the_first_few_names_are_shown(data_dir):
+    shutil.rmtree(data_dir / "screw/ground_truth")
+    with pytest.raises(ValueError, match=r"4 defect images .*003\.png, \.\.\.\)"):
+        layout.list_category(data_dir, "screw")
+
+
+@pytest.mark.parametrize("part", ["train/good", "test"])
+def test_an_empty_part_is_refused(data_dir, part):
+    folder = data_dir / "screw" / part
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(ValueError, match=f"{part} holds no PNG image") as error:
+        layout.list_category(data_dir, "screw")
+    one_line(error)
+
+
+def test_require_both_classes_says_which_is_missing():
+    layout.require_both_classes(["good", "cut"], category="screw")
+    with pytest.raises(ValueError, match="test split of screw has no good images"):
+        layout.require_both_classes(["cut", "bent"], category="screw")
+    with pytest.raises(ValueError, match="test split of screw has no defect images"):
+        layout.require_both_classes(["good"], category="screw")
+
+
+def test_the_fingerprint_follows_every_file(data_dir):
+    def fingerprint() -> str:
+        return layout.list_category(data_dir, "screw").fingerprint()
+
+    seen = [fingerprint()]
+    assert fingerprint() == seen[0]
+    mask = data_dir / "screw/ground_truth/cut/003_mask.png"
+    os.utime(mask, (1, 1))
+    seen.append(fingerprint())
+    (data_dir / "screw/train/good/005.png").unlink()
+    seen.append(fingerprint())
+    assert len(set(seen)) == 3

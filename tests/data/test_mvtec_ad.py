@@ -1,0 +1,159 @@
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from vae_jax.data import images, mvtec_ad
+
+
+@pytest.fixture
+def prepared_dir(tmp_path):
+    return tmp_path / "prepared"
+
+
+def test_files_are_stored_byte_for_byte_with_their_own_mask(data_dir, prepared_dir):
+    builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    records = mvtec_ad.open_split(builder, "test")
+    assert len(records) == 6
+    for index in range(len(records)):
+        record = records[index]
+        file = data_dir / "screw" / record["path"]
+        assert record["image"] == file.read_bytes()
+        assert record["defect"] == file.parent.name
+        assert record["has_mask"] == (record["defect"] != "good")
+        mask = images.decode_mask(record["mask"], name="mask")
+        expected = np.zeros((40, 40), np.bool_)
+        if record["has_mask"]:
+            expected[:5, : int(file.stem) + 1] = True
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_the_order_is_that_of_the_listing(data_dir, prepared_dir):
+    builder = mvtec_ad.prepare(data_dir, "leather", prepared_dir)
+    train = mvtec_ad.open_split(builder, "train")
+    assert [train[i]["path"] for i in range(6)] == [
+        f"train/good/00{i}.png" for i in range(6)
+    ]
+
+
+def test_channels_are_as_published_or_as_found(data_dir, prepared_dir, write_png):
+    (data_dir / "leather").rename(data_dir / "my_parts")
+    assert mvtec_ad.prepare(data_dir, "screw", prepared_dir).config.channels == 1
+    own = mvtec_ad.prepare(data_dir, "my_parts", prepared_dir)
+    assert own.config.channels == 3
+    assert own.name == "mvtec_ad"
+
+
+def test_a_plain_tfds_user_gets_arrays(data_dir, tmp_path):
+    builder = mvtec_ad.MVTecAD(
+        config="screw", data_dir=tmp_path / "tfds", file_format="array_record"
+    )
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=data_dir)
+    )
+    example = builder.as_data_source(split="test")[0]
+    assert example["image"].shape == example["mask"].shape == (40, 40, 1)
+    assert example["path"] == b"test/bent/000.png"
+
+
+def test_the_manifest_hashes_every_file(data_dir, prepared_dir):
+    manifest = mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest
+    assert len(manifest["files"]) == 6 + 6 + 4
+    for path, digest in manifest["files"].items():
+        content = (data_dir / "screw" / path).read_bytes()
+        assert digest == hashlib.sha256(content).hexdigest()
+    assert (manifest["skipped_images"], manifest["skipped_masks"]) == (0, 0)
+    reopened = mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest
+    assert reopened == manifest
+
+
+def test_the_content_hash_ignores_times_but_not_content(
+    data_dir, prepared_dir, write_png
+):
+    def content_hash() -> str:
+        return mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest["sha256"]
+
+    first = content_hash()
+    changed = data_dir / "screw/train/good/000.png"
+    os.utime(changed, (1, 1))
+    assert content_hash() == first
+    write_png(changed, 200)
+    assert content_hash() != first
+
+
+def test_it_is_prepared_once_and_anew_after_a_change(data_dir, prepared_dir, write_png):
+    mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    before = {path: path.stat().st_mtime_ns for path in prepared_dir.rglob("*")}
+    mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    after = {path: path.stat().st_mtime_ns for path in prepared_dir.rglob("*")}
+    assert before == after
+    write_png(data_dir / "screw/train/good/006.png")
+    builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    assert len(mvtec_ad.open_split(builder, "train")) == 7
+
+
+def test_skipped_files_are_counted(data_dir, prepared_dir):
+    (data_dir / "screw/ground_truth/cut/003_mask.png").unlink()
+    with pytest.raises(ValueError, match="without a mask"):
+        mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir, missing_masks="skip")
+    assert builder.manifest["skipped_images"] == 1
+    assert builder.config.channels == 1
+    assert len(mvtec_ad.open_split(builder, "test")) == 5
+
+
+def test_a_truncated_image_is_named_and_leaves_nothing(data_dir, prepared_dir):
+    file = data_dir / "screw/train/good/004.png"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    with pytest.raises(ValueError, match=r"train/good/004\.png is truncated"):
+        mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    assert list(prepared_dir.iterdir()) == []
+    file.write_bytes(whole)
+    builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    assert len(mvtec_ad.open_split(builder, "train")) == 6
+
+
+def test_a_mask_of_another_size_is_refused(data_dir, prepared_dir, write_png):
+    write_png(data_dir / "screw/ground_truth/cut/003_mask.png", side=41)
+    with pytest.raises(ValueError, match=r"003_mask\.png is 41x41 .*003\.png is 40x40"):
+        mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+
+
+def test_an_unwritable_prepared_dir_is_one_line(data_dir, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="prepare: cannot write screw below") as error:
+        mvtec_ad.prepare(data_dir, "screw", tmp_path / "file" / "prepared")
+    assert "\n" not in str(error.value)
+
+
+def test_leftovers_of_a_kill_are_never_read_and_cleared_in_time(data_dir, prepared_dir):
+    fresh = prepared_dir / ".screw-unfinished-fresh"
+    stale = prepared_dir / ".screw-unfinished-stale"
+    for folder in (fresh, stale):
+        (folder / "data" / "mvtec_ad" / "screw").mkdir(parents=True)
+    long_ago = time.time() - 2 * mvtec_ad.STALE_AFTER_SECONDS
+    os.utime(stale, (long_ago, long_ago))
+    builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
+    assert len(mvtec_ad.open_split(builder, "train")) == 6
+    assert fresh.exists()  # perhaps another process at work
+    assert not stale.exists()
+
+
+def test_preparing_says_nothing(data_dir, prepared_dir, capfd):
+    mvtec_ad.prepare(data_dir, "screw", prepared_dir, missing_masks="skip")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_reading_needs_neither_jax_nor_tensorflow():
+    code = (
+        "import sys; from vae_jax.data import category, defects, mvtec_ad, synthetic;"
+        "assert not {'jax', 'tensorflow', 'flax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
