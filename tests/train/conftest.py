@@ -38,7 +38,7 @@ def toy():
     return SimpleNamespace(**runpy.run_path(str(PROGRAM)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def launch(compilation_cache_dir):
     """`launch(workdir, *flags)` starts the toy run as a process with one CPU device."""
     started = []

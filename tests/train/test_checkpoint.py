@@ -164,6 +164,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, folder):
     assert "\n" not in str(error.value)
 
 
+def test_a_bucket_must_be_mounted():
+    with pytest.raises(ValueError, match=r"got gs://bucket/run; mount the bucket"):
+        Checkpoints("gs://bucket/run", config={})
+
+
 # In a process of its own, for the limit on file sizes that stands in for a full disk.
 FULL_DISK = """
 import resource, sys

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-STEPS = 240
+STEPS = 400
 
 
 def read_leaves(workdir):
@@ -34,9 +34,10 @@ def finish(process, *, code=0):
     return stderr
 
 
-def killed_three_times(launch, workdir, moments):
+def train_and_kill(launch, workdir, moments):
+    """Starts a run as often as there are moments, seconds after its first save."""
     for moment in moments:
-        process = launch(workdir, "--steps", STEPS, "--pause", 0.01)
+        process = launch(workdir, "--steps", STEPS, "--pause", 0.03)
         wait_for_a_save(process, workdir)
         time.sleep(moment)
         process.kill()
@@ -44,19 +45,20 @@ def killed_three_times(launch, workdir, moments):
         assert max(saved_steps(workdir)) < STEPS
 
 
-@pytest.fixture
-def whole_run(launch, tmp_path):
+@pytest.fixture(scope="module")
+def whole_run(launch, tmp_path_factory):
     """The folder of a run that nothing interrupted."""
-    finish(launch(tmp_path / "whole", "--steps", STEPS))
-    return tmp_path / "whole"
+    workdir = tmp_path_factory.mktemp("whole")
+    finish(launch(workdir, "--steps", STEPS))
+    return workdir
 
 
-def test_killed_three_times_it_ends_with_the_same_bits(
-    launch, tmp_path, whole_run, read_metrics
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(
+    launch, tmp_path, whole_run, read_metrics, kills
 ):
-    seed = random.SystemRandom().randrange(10**6)
-    moments = [random.Random(seed + i).uniform(0, 0.3) for i in range(3)]
-    killed_three_times(launch, tmp_path / "cut", moments)
+    moments = [random.SystemRandom().uniform(0, 0.3) for _ in range(kills)]
+    train_and_kill(launch, tmp_path / "cut", moments)
     assert "continuing after step" in finish(launch(tmp_path / "cut", "--steps", STEPS))
     pairs = zip(read_leaves(tmp_path / "cut"), read_leaves(whole_run), strict=True)
     for cut, whole in pairs:

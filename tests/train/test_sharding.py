@@ -2,7 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from vae_jax.train import check_batch_size, data_mesh, initialize_distributed
+from vae_jax.train import (
+    check_batch_size,
+    data_mesh,
+    initialize_distributed,
+    local_copy,
+)
 from vae_jax.train.sharding import put_batches
 
 
@@ -14,6 +19,13 @@ def test_every_device_holds_its_rows_of_every_batch():
     np.testing.assert_array_equal(stacked, np.stack(batches))
     for i, shard in enumerate(stacked.addressable_shards):
         np.testing.assert_array_equal(shard.data[2, :, 0], 200 + np.arange(2) + 2 * i)
+
+
+def test_a_local_copy_is_the_same_on_one_device(toy):
+    params = toy.new_state(data_mesh()).params
+    copy = local_copy(params)
+    jax.tree.map(np.testing.assert_array_equal, copy, params)
+    assert {len(x.sharding.device_set) for x in jax.tree.leaves(copy)} == {1}
 
 
 def test_host_arrays_may_be_used_again():
@@ -41,5 +53,7 @@ def test_processes_are_told_everything_or_nothing():
 def test_a_run_that_cannot_join_the_others_does_not_go_on_alone(monkeypatch):
     for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "TPU_WORKER_HOSTNAMES"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match=r"^initialize_distributed: could not join"):
+    with pytest.raises(
+        ConnectionError, match=r"^initialize_distributed: could not join"
+    ):
         initialize_distributed()

@@ -110,7 +110,7 @@ def run(toy, mesh, *, steps, per_call):
 def test_steps_in_one_dispatch_are_the_steps_one_by_one(toy, mesh):
     state, losses = run(toy, mesh, steps=12, per_call=1)
     scanned, scanned_losses = run(toy, mesh, steps=12, per_call=5)  # 5, 5, 2
-    # Not bit for bit: XLA fuses, and so rounds, the two programs differently.
+    # Not bit for bit: written out on CPU, XLA fuses and rounds across the steps.
     np.testing.assert_allclose(scanned_losses, losses, rtol=1e-6)
     for one, other in zip(leaves(scanned), leaves(state), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -42,6 +42,7 @@ class Checkpoints:
 
     Raises:
         OSError: `workdir` cannot be written to.
+        ValueError: `workdir` is an address and not a mounted folder.
     """
 
     def __init__(
@@ -53,6 +54,11 @@ class Checkpoints:
         best_by: str | None = None,
         best_mode: Literal["min", "max"] = "min",
     ):
+        if "://" in str(workdir):
+            raise ValueError(
+                "Checkpoints: workdir must be a folder that every process sees, got "
+                f"{workdir}; mount the bucket and give its folder."
+            )
         # Orbax fails in its own thread, unseen, on a relative path.
         self.workdir = Path(workdir).absolute()
         self._config = json.loads(json.dumps(config))

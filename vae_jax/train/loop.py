@@ -53,7 +53,7 @@ def fit(
         evaluate: Figures of a state, the same in every process. Called every
             `evaluate_every` steps and at the end, followed by a checkpoint.
         steps_per_call: Steps in one dispatch; for models so small that dispatching
-            takes longer than computing.
+            takes longer than computing. On CPU it multiplies the time to compile.
         log_every: Steps between log lines; a line holds the metrics of its own step.
         evaluate_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
@@ -206,7 +206,8 @@ class _Journal:
                 "lower the learning rate or clip the gradient."
             )
         if step % self._log_every == 0:
-            figures = {name: float(value) for name, value in metrics.items()}
+            names = sorted(metrics, key=lambda name: (name != "loss", name))
+            figures = {name: float(metrics[name]) for name in names}
             times = self._display.train(
                 step, figures, examples_per_step=self._batch_size
             )

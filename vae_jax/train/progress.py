@@ -19,7 +19,7 @@ class Display:
         self._steps = steps
         self._meter = Meter(start_step)
         self._bar = Progress(
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
             console=self._console,
@@ -45,9 +45,10 @@ class Display:
         rate = self._meter.steps_per_second(step)
         left = datetime.timedelta(seconds=round((self._steps - step) / rate))
         times = {"examples_per_second": rate * examples_per_step}
+        # Figures last: a narrow terminal cuts the end.
         text = (
-            f"{_format(figures)}  {times['examples_per_second']:.0f} examples/s  "
-            f"{left} left"
+            f"{times['examples_per_second']:.0f} examples/s  {left} left  "
+            f"{_format(figures)}"
         )
         self._bar.update(self._task, completed=step, description=text)
         if self._bar.disable:

@@ -20,7 +20,7 @@ def initialize_distributed(
 
     Raises:
         ValueError: Some but not all of the three arguments were given.
-        RuntimeError: The processes could not be joined. A run that went on alone would
+        ConnectionError: The processes could not be joined. A run that went on alone would
             train on a part of the data and write over the others' files.
     """
     arguments = (coordinator_address, num_processes, process_id)
@@ -32,7 +32,7 @@ def initialize_distributed(
     try:
         jax.distributed.initialize(*arguments)
     except (RuntimeError, ValueError) as error:
-        raise RuntimeError(
+        raise ConnectionError(
             "initialize_distributed: could not join the other processes "
             f"({str(error).splitlines()[0]}) Give coordinator_address, num_processes "
             "and process_id, start this before other jax code, and see docs/pods.md."

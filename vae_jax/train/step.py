@@ -111,15 +111,18 @@ def jit_steps(train_step: TrainStep, mesh: Mesh) -> TrainStep:
     """Compiles `(state, batches) -> (state, metrics)` for all devices of `mesh`.
 
     Batch leaves are [steps, batch, ...], metrics [steps]; the steps are made one after
-    the other in one dispatch. The state is donated: the one passed in is used up.
+    the other in one dispatch. The state is donated: the one passed in is used up. On
+    CPU the steps are written out, so that compiling takes as many times longer.
     """
+
+    # XLA's CPU convolutions are 15 times slower inside a loop, even a loop of one.
+    is_cpu = mesh.devices.flat[0].platform == "cpu"
 
     def take_steps(state, batches):
         if len(jax.tree.leaves(batches)[0]) == 1:
-            # No loop around a single step: XLA's CPU code is slower inside one.
             state, metrics = train_step(state, jax.tree.map(lambda x: x[0], batches))
             return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(train_step, state, batches)
+        return jax.lax.scan(train_step, state, batches, unroll=is_cpu)
 
     return jax.jit(
         take_steps,
