@@ -96,7 +96,6 @@ def latent_maps(
     image: Float[np.ndarray, "height width channel"],
 ) -> tuple[Float[np.ndarray, "latent height width"], Float[np.ndarray, " latent"]]:
     """The map of each latent for one image (Eq. 1, 2), and each latent's KL in nats."""
-
     images = jnp.asarray(image[None])
     explain = functools.partial(
         attention.attention_maps, explainer.model, tap=explainer.tap
@@ -146,6 +145,11 @@ def _attend(score: Score, rule: Rule) -> MapFunction:
         )
 
     return maps
+
+
+def _alone(rule: Rule) -> Rule:
+    """The rule at a batch of one: else maps of different batches do not compare."""
+    return dataclasses.replace(rule, grad_norm="rms_image")
 
 
 def _attend_normal_difference(
@@ -216,10 +220,10 @@ METHODS = {
     "normal difference": Method("attention", _attend_normal_difference),
     "paper": Method("attention", _attend(attention.sum_of_latents, attention.PAPER)),
     "official": Method(
-        "attention", _attend(attention.sum_of_latents, attention.OFFICIAL)
+        "attention", _attend(attention.sum_of_latents, _alone(attention.OFFICIAL))
     ),
     "repro2021": Method(
-        "attention", _attend(attention.sum_of_latents, attention.REPRO2021)
+        "attention", _attend(attention.sum_of_latents, _alone(attention.REPRO2021))
     ),
     "residual": Method("baseline", _residual),
     "residual, blurred": Method("baseline", _blurred_residual),

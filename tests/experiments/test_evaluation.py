@@ -1,0 +1,74 @@
+import types
+
+import numpy as np
+
+from experiments import evaluation, localisation
+
+
+def images_of(masks, defects):
+    """What the functions read of a test split."""
+    return types.SimpleNamespace(masks=np.asarray(masks), defects=tuple(defects))
+
+
+def square(corner):
+    mask = np.zeros((8, 8), bool)
+    mask[corner : corner + 3, corner : corner + 3] = True
+    return mask
+
+
+EMPTY = np.zeros((8, 8), bool)
+
+
+def test_typical_image_is_the_median_of_its_kind():
+    masks = [square(1)] * 3 + [EMPTY] * 3
+    maps = np.zeros((6, 8, 8), np.float32)
+    maps[0] = masks[0]  # right
+    maps[1] = square(2)  # half right
+    maps[2] = ~masks[2]  # wrong
+    maps[3:] = np.array([0.1, 0.9, 0.5])[:, None, None]
+    test = images_of(masks, ["hole"] * 3 + ["good"] * 3)
+    assert evaluation.typical_images(test, maps) == {"hole": 1, "good": 5}
+
+
+def test_a_defect_is_scored_against_good_images_and_not_other_defects():
+    masks = [square(1), square(4), EMPTY]
+    maps = np.zeros((3, 8, 8), np.float32)
+    maps[0] = masks[0]
+    maps[1] = ~masks[1]
+    test = images_of(masks, ["hole", "stain", "good"])
+    rows = evaluation.score_defects(["m"], {"m": maps}, test)
+    found = {row["defect"]: row["pixel_auroc"] for row in rows}
+    assert found["hole"] == 1.0
+    assert found["stain"] < 0.5
+
+
+def test_a_map_of_the_right_size_is_not_touched_and_a_flat_one_stays_flat():
+    values = np.random.default_rng(0).random((4, 4)).astype(np.float32)
+    assert evaluation.resize_map(values, (4, 4)) is values
+    flat = evaluation.resize_map(np.full((4, 4), 0.3, np.float32), (9, 7))
+    np.testing.assert_allclose(flat, np.full((9, 7), 0.3), rtol=1e-6)
+
+
+def row(category, method, kind, aupro, iou):
+    return {
+        "category": category,
+        "method": method,
+        "kind": kind,
+        "aupro": aupro,
+        "best_iou": iou,
+    }
+
+
+def test_verdict_says_where_we_lose():
+    ours = localisation.DEFAULT_METHOD
+    text = localisation.verdict(
+        [
+            row("screw", ours, "attention", 0.5, 0.3),
+            row("screw", "weak", "floor", 0.4, 0.1),
+            row("screw", "strong", "floor", 0.6, 0.2),
+        ]
+    )
+    assert (
+        "DOES NOT BEAT every floor on AUPRO@0.3: 0.500 against 0.600 (strong)" in text
+    )
+    assert "beats every floor on best IoU: 0.300 against 0.200 (strong)" in text
