@@ -119,9 +119,11 @@ def sampled_attention(
 
     def add(moments: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
         count, mean, squares = moments
-        deviation = (maps := maps_of(key)) - mean
-        mean = mean + deviation / (count + 1)
-        return (count + 1, mean, squares + deviation * (maps - mean)), None
+        deviation = maps_of(key) - mean
+        mean += deviation / (count + 1)
+        # A sum of squares only: rounding cannot make it negative.
+        squares += jnp.square(deviation) * (count / (count + 1))
+        return (count + 1, mean, squares), None
 
     # Shapes alone: of the posterior mean, and of the maps.
     size = jax.eval_shape(
