@@ -1,0 +1,101 @@
+"""The networks of `vae_jax.models`, built in PyTorch to be timed beside them."""
+
+import torch
+from torch import Tensor, nn
+
+
+class TorchVAE(nn.Module):
+    """Encoder, two heads, one sample, decoder; images [batch, channel, row, column]."""
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, hidden: int, latents: int
+    ):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.mean = nn.Linear(hidden, latents)
+        self.logvar = nn.Linear(hidden, latents)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, log-variance and what is decoded from one sample."""
+        hidden = self.encoder(images)
+        mean, logvar = self.mean(hidden), self.logvar(hidden)
+        latents = mean + torch.exp(logvar / 2) * torch.randn_like(mean)
+        return mean, logvar, self.decoder(latents)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm beside a shortcut."""
+
+    def __init__(self, channels: int, out: int, stride: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            shortcut = nn.Conv2d(channels, out, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(shortcut, nn.BatchNorm2d(out))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The block, [batch, out, height / stride, width / stride]."""
+        return torch.relu(self.residual(inputs) + self.shortcut(inputs))
+
+
+def mnist_vae() -> TorchVAE:
+    """The authors' MNIST network with 32 latents."""
+    encoder = nn.Sequential(
+        nn.Conv2d(1, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, 128, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(7 * 7 * 128, 1024),
+        nn.ReLU(),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(32, 1024),
+        nn.ReLU(),
+        nn.Linear(1024, 7 * 7 * 128),
+        nn.ReLU(),
+        nn.Unflatten(1, (128, 7, 7)),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 1, 4, 2, 1),
+    )
+    return TorchVAE(encoder, decoder, hidden=1024, latents=32)
+
+
+def resnet18_vae(image_size: int) -> TorchVAE:
+    """ResNet-18 from scratch and its decoder, for 64, 128 or 256 pixels."""
+    encoder: list[nn.Module] = [
+        nn.Conv2d(3, 64, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+    ]
+    channels = 64
+    for out in (64, 128, 256, 512):
+        encoder.append(BasicBlock(channels, out, stride=1 if out == 64 else 2))
+        encoder.append(BasicBlock(out, out, stride=1))
+        channels = out
+    encoder += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+
+    doublings = image_size.bit_length() - 3
+    widths = [32 << i for i in reversed(range(doublings))]
+    decoder: list[nn.Module] = [
+        nn.Linear(32, 1024),
+        nn.ReLU(),
+        nn.Linear(1024, widths[0] * 16),
+        nn.ReLU(),
+        nn.Unflatten(1, (widths[0], 4, 4)),
+    ]
+    for width in widths[:-1]:
+        transposed = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
+        decoder += [transposed, nn.BatchNorm2d(width // 2), nn.ReLU()]
+    decoder.append(nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1))
+    return TorchVAE(
+        nn.Sequential(*encoder), nn.Sequential(*decoder), hidden=512, latents=32
+    )
