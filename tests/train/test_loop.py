@@ -6,7 +6,6 @@ import signal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from tensorboardX import SummaryWriter  # noqa: F401  (its import is slow: not in a test)
 
@@ -56,7 +55,7 @@ def test_training_lowers_the_loss(fit, tmp_path, read_metrics):
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
 
 
-@pytest.mark.parametrize("per_call", [1, 4])
+@pytest.mark.parametrize("per_call", [1, 2])
 def test_an_interrupted_run_ends_as_one_that_was_not(
     toy, fit, tmp_path, read_metrics, per_call
 ):
@@ -83,13 +82,15 @@ def test_lines_after_the_last_checkpoint_are_written_once(
         yield from itertools.islice(toy.batches(start), 22 - start)
         raise ConnectionError("the store of the images went away")
 
-    whole = fit("whole")
+    whole = fit("whole", evaluate=None)
     with pytest.raises(ConnectionError):
-        fit("cut", batches=failing)
+        fit("cut", batches=failing, evaluate=None)
     assert max(line["step"] for line in read_metrics(tmp_path / "cut")) > 16
+    saved = (tmp_path / "cut" / "checkpoints").iterdir()
+    assert [folder.name for folder in saved] == ["16"]
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as lines:
         lines.write('{"step": 21, "lo')  # cut short by a kill
-    assert_same_bits(fit("cut"), whole)
+    assert_same_bits(fit("cut", evaluate=None), whole)
     assert read_metrics(tmp_path / "cut") == read_metrics(tmp_path / "whole")
 
 
@@ -190,25 +191,3 @@ def test_dispatches_cover_the_run_and_stop_where_something_is_due(start):
     assert spans[0][0] == start
     assert [end for _, end in spans] == [end for end in ends if end > start]
     assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
-
-
-def test_memory_of_the_host_is_not_filled_ahead_of_the_devices(toy):
-    # The host may be two dispatches ahead; a run of a thousand batches is not queued.
-    mesh, ahead = train.data_mesh(), []
-    finished = []
-
-    def loss_fn(params, model_state, batch, *, key, step):
-        jax.debug.callback(lambda step: finished.append(int(step)), step)
-        return toy.loss_fn(params, model_state, batch, key=key, step=step)
-
-    def batches(start):
-        for k, batch in enumerate(toy.batches(start), start):
-            ahead.append(k - len(set(finished)))
-            yield batch
-
-    step = train.make_train_step(loss_fn, optax.sgd(0.1), ema_decay=0.9)
-    state = train.create_state(
-        toy.init, optax.sgd(0.1), key=jax.random.key(0), mesh=mesh
-    )
-    train.fit(state, step, batches, steps=40, mesh=mesh)
-    assert max(ahead) <= 3

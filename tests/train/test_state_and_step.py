@@ -108,8 +108,8 @@ def run(toy, mesh, *, steps, per_call):
 
 
 def test_steps_in_one_dispatch_are_the_steps_one_by_one(toy, mesh):
-    state, losses = run(toy, mesh, steps=12, per_call=1)
-    scanned, scanned_losses = run(toy, mesh, steps=12, per_call=5)  # 5, 5, 2
+    state, losses = run(toy, mesh, steps=8, per_call=1)
+    scanned, scanned_losses = run(toy, mesh, steps=8, per_call=3)  # 3, 3, 2
     # Not bit for bit: written out on CPU, XLA fuses and rounds across the steps.
     np.testing.assert_allclose(scanned_losses, losses, rtol=1e-6)
     for one, other in zip(leaves(scanned), leaves(state), strict=True):
@@ -117,8 +117,8 @@ def test_steps_in_one_dispatch_are_the_steps_one_by_one(toy, mesh):
 
 
 def test_one_device_and_eight_make_the_same_steps(toy):
-    one, losses = run(toy, data_mesh(jax.devices()[:1]), steps=12, per_call=3)
-    eight, spread_losses = run(toy, data_mesh(), steps=12, per_call=3)
+    one, losses = run(toy, data_mesh(jax.devices()[:1]), steps=8, per_call=1)
+    eight, spread_losses = run(toy, data_mesh(), steps=8, per_call=1)
     assert len(eight.step.sharding.device_set) == 8
     np.testing.assert_allclose(spread_losses, losses, rtol=1e-6)
     for single, spread in zip(leaves(one), leaves(eight), strict=True):

@@ -20,8 +20,8 @@ def initialize_distributed(
 
     Raises:
         ValueError: Some but not all of the three arguments were given.
-        ConnectionError: The processes could not be joined. A run that went on alone would
-            train on a part of the data and write over the others' files.
+        ConnectionError: The processes could not be joined. A run that went on alone
+            would train on a part of the data and write over the others' files.
     """
     arguments = (coordinator_address, num_processes, process_id)
     if any(a is None for a in arguments) and any(a is not None for a in arguments):

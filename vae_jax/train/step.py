@@ -114,7 +114,6 @@ def jit_steps(train_step: TrainStep, mesh: Mesh) -> TrainStep:
     the other in one dispatch. The state is donated: the one passed in is used up. On
     CPU the steps are written out, so that compiling takes as many times longer.
     """
-
     # XLA's CPU convolutions are 15 times slower inside a loop, even a loop of one.
     is_cpu = mesh.devices.flat[0].platform == "cpu"
 
