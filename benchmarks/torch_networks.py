@@ -84,7 +84,7 @@ def resnet18_vae(image_size: int) -> TorchVAE:
     encoder += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
 
     doublings = image_size.bit_length() - 3
-    widths = [32 << i for i in reversed(range(doublings))]
+    widths = [1024 >> i for i in range(doublings)]
     decoder: list[nn.Module] = [
         nn.Linear(32, 1024),
         nn.ReLU(),
