@@ -7,7 +7,8 @@ import numpy as np
 from etils import epath
 
 from experiments.evaluation import FIGURES, PRO_LIMIT, Row, score_defects, score_methods
-from experiments.methods import DEFAULT_METHOD, METHODS, fit_normals, make_maps
+from experiments.explainer import fit_normals
+from experiments.methods import DEFAULT_METHOD, METHODS, make_maps
 from experiments.pictures import draw_all
 from experiments.settings import Settings
 from experiments.training import build_explainer, train_vae

@@ -40,11 +40,11 @@ QUICK = Settings(
     network="small",
     latents=64,
     likelihood="gaussian",
-    epochs=100,
+    epochs=120,
     batch_size=16,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     tap="conv2",
-    blur=1.0,
+    blur=2.0,
 )
 
 

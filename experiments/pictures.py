@@ -6,14 +6,8 @@ from collections.abc import Mapping
 from etils import epath
 
 from experiments.evaluation import PRO_LIMIT, typical_images
-from experiments.methods import (
-    DEFAULT_METHOD,
-    METHODS,
-    Explainer,
-    Fitted,
-    HostMaps,
-    latent_maps,
-)
+from experiments.explainer import Explainer, Fitted
+from experiments.methods import DEFAULT_METHOD, METHODS, HostMaps, latent_maps
 from vae_jax import anomaly, metrics, plots
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.data.images import to_float

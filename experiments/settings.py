@@ -28,6 +28,8 @@ class Settings:
     """The encoder activation that the attention methods explain."""
     blur: float
     """Smoothing of residuals and input gradients, in pixels of the model's image."""
+    width: int = 16
+    """Channels after the first convolution of the small network."""
     noise_scale: float = 0.1
     """Standard deviation of the Gaussian likelihood, for intensities in [0, 1]."""
     beta: float = 1.0
@@ -50,7 +52,13 @@ class Settings:
     """Where maps and masks are compared: the model's size or the published one."""
 
     def __post_init__(self) -> None:
-        at_least = {"image_size": 1, "latents": 1, "epochs": 1, "batch_size": 1}
+        at_least = {
+            "image_size": 1,
+            "latents": 1,
+            "width": 1,
+            "epochs": 1,
+            "batch_size": 1,
+        }
         at_least |= {
             "evaluations": 1,
             "warmup_steps": 0,

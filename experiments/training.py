@@ -3,16 +3,17 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+import scipy.special
+from jaxtyping import Array, Float
 
-from experiments.methods import (
+from experiments.explainer import (
     Explainer,
     HostImages,
+    Variables,
     at_posterior_mean,
     over_batches,
 )
@@ -21,8 +22,6 @@ from vae_jax import losses, models, train
 from vae_jax.data import pipeline
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
-
-Variables = Mapping[str, Any]
 
 _MAY_CHANGE = tuple(
     f"settings.{name}" for name in ("workdir", "resolution", "blur", "tap")
@@ -37,7 +36,10 @@ def build_explainer(settings: Settings, *, channels: int) -> Explainer:
     The same object for the same arguments, so that what was compiled for it serves
     every category.
     """
-    build = {"small": models.small_vae, "resnet18": models.resnet18_vae}
+    build = {
+        "small": functools.partial(models.small_vae, width=settings.width),
+        "resnet18": models.resnet18_vae,
+    }
     model = build[settings.network](
         image_size=settings.image_size,
         image_channels=channels,
@@ -54,6 +56,18 @@ def build_explainer(settings: Settings, *, channels: int) -> Explainer:
         case "bernoulli":
             likelihood, as_images = losses.bernoulli_log_likelihood, jax.nn.sigmoid
     return Explainer(model, likelihood, as_images, settings.tap, settings.blur)
+
+
+def initial_pixel_bias(
+    settings: Settings, images: HostImages
+) -> Float[np.ndarray, "height width channel"]:
+    """The mean training image, as the decoder would put it out."""
+    mean = images.mean(0, dtype=np.float64).astype(np.float32) / 255
+    match settings.likelihood:
+        case "gaussian":
+            return mean
+        case "bernoulli":
+            return scipy.special.logit(np.clip(mean, 0.01, 0.99))
 
 
 def _identity(decoded: Array) -> Array:
@@ -127,8 +141,10 @@ def train_vae(
     )
     mesh = train.data_mesh()
 
+    pixel_bias = initial_pixel_bias(settings, np.asarray(data.train))
+
     def init(key: Array):
-        variables = models.init(explainer.model, key=key)
+        variables = models.init(explainer.model, key=key, pixel_bias=pixel_bias)
         return variables.pop("params"), variables
 
     state = train.create_state(

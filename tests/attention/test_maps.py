@@ -54,13 +54,20 @@ ERROR = reconstruction_error(squared_error)
 
 def hand_split(model, variables, images):
     """Activation of relu2, and d mean / d relu2 [batch latent rows columns channel]."""
-    _, state = model.apply(variables, images, method="encode", mutable="intermediates")
-    activation = state["intermediates"]["relu2"]
 
-    def mean(one):
-        return model.apply(variables, one[None], method="tail").mean[0]
+    @jax.jit
+    def split(variables, images):
+        _, state = model.apply(
+            variables, images, method="encode", mutable="intermediates"
+        )
+        activation = state["intermediates"]["relu2"]
 
-    return activation, jax.vmap(jax.jacrev(mean))(activation)
+        def mean(one):
+            return model.apply(variables, one[None], method="tail").mean[0]
+
+        return activation, jax.vmap(jax.jacrev(mean))(activation)
+
+    return split(variables, images)
 
 
 @pytest.mark.parametrize("by_channel", [True, False])
@@ -241,14 +248,9 @@ def test_second_order_agrees_with_finite_differences(tiny_vae, rule, tap):
         # The perturbation of whole channels is float32; the next test has its slopes.
         model, variables = tiny_vae(smooth=True, by_channel=False, dtype=jnp.float64)
         variables = jax.tree.map(lambda x: x.astype(jnp.float64), variables)
-        keys = jax.random.split(jax.random.key(0))
-        images = jax.random.uniform(keys[0], (2, 8, 12, 2), jnp.float64)
-        leaves, tree = jax.tree.flatten(variables)
-        keys = jax.random.split(keys[1], len(leaves))
-        direction = tree.unflatten(
-            jax.random.normal(key, leaf.shape, leaf.dtype)
-            for key, leaf in zip(keys, leaves, strict=True)
-        )
+        rng = np.random.default_rng(0)
+        images = jnp.asarray(rng.uniform(size=(2, 8, 12, 2)))
+        direction = jax.tree.map(lambda x: rng.normal(size=x.shape), variables)
 
         @jax.jit
         def loss(step):
@@ -328,7 +330,7 @@ def test_jitted_and_sharded_over_devices_equals_plain(tiny_vae, images):
 
 def test_perturbations_left_by_init_change_nothing(tiny_vae, images):
     model, variables = tiny_vae()
-    left = model.init(jax.random.key(0), images[:1])
+    left = jax.jit(model.init)(jax.random.key(0), images[:1])
     assert "perturbations" in left
     stale = {**left, **variables}
     for tap in ("input", "conv2"):

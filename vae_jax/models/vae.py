@@ -81,19 +81,34 @@ class VAE(nn.Module):
         return self.decoder(latents, train=train)
 
 
-def init(model: VAE, *, key: jax.Array) -> dict[str, Any]:
+def init(
+    model: VAE,
+    *,
+    key: jax.Array,
+    pixel_bias: Float[Array, "height width channel"] | None = None,
+) -> dict[str, Any]:
     """Variables of `model`: "params", and "batch_stats" if it has batch norm.
 
     Nothing is computed but the initial values. Linen's own `init` also returns the
     perturbations of a batch of one, which would silently broadcast over any batch.
+
+    Args:
+        model: The network.
+        key: Of the initial values.
+        pixel_bias: What the decoder's pixel bias, if it has one, begins at: the mean
+            training image, as logits where the likelihood takes logits. None: zeros.
     """
-    variables = model.lazy_init(
+    initial = model.lazy_init(
         key,
         jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32),
         noise=jax.ShapeDtypeStruct((1, model.encoder.latents), jnp.float32),
         mutable=["params", "batch_stats"],
     )
-    return dict(variables)
+    variables: dict[str, Any] = dict(initial)
+    if pixel_bias is not None and model.decoder.pixel_bias:
+        decoder = variables["params"]["decoder"] | {"pixel_bias": pixel_bias}
+        variables["params"] = variables["params"] | {"decoder": decoder}
+    return variables
 
 
 def mnist_vae(*, latents: int = 32, dtype: DTypeLike = jnp.float32) -> VAE:
@@ -112,12 +127,19 @@ def small_vae(
     image_size: int = 128,
     image_channels: int = 1,
     latents: int = 64,
+    width: int = 32,
     norm: Norm | None = "batch",
     dtype: DTypeLike = jnp.float32,
 ) -> VAE:
-    """A convolutional VAE for quick runs, meant for 64 to 128 pixels."""
+    """A convolutional VAE for quick runs, meant for 64 to 128 pixels.
+
+    Four halvings from `width` channels to eight times as many, and a pixel bias.
+    """
     shape = (image_size, image_size, image_channels)
-    return _conv_vae((32, 64, 128, 256), 512, latents, shape, norm=norm, dtype=dtype)
+    channels = (width, 2 * width, 4 * width, 8 * width)
+    return _conv_vae(
+        channels, 512, latents, shape, norm=norm, pixel_bias=True, dtype=dtype
+    )
 
 
 def resnet18_vae(
@@ -158,7 +180,10 @@ def _conv_vae(
     *,
     norm: Norm | None,
     dtype: DTypeLike,
+    pixel_bias: bool = False,
 ) -> VAE:
     encoder = ConvEncoder(channels, hidden, latents, norm=norm, dtype=dtype)
-    decoder = ConvDecoder(channels, hidden, image_shape, norm=norm, dtype=dtype)
+    decoder = ConvDecoder(
+        channels, hidden, image_shape, norm=norm, pixel_bias=pixel_bias, dtype=dtype
+    )
     return VAE(encoder, decoder)
