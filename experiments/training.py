@@ -141,7 +141,7 @@ def train_vae(
     )
     mesh = train.data_mesh()
 
-    pixel_bias = initial_pixel_bias(settings, np.asarray(data.train))
+    pixel_bias = jnp.asarray(initial_pixel_bias(settings, np.asarray(data.train)))
 
     def init(key: Array):
         variables = models.init(explainer.model, key=key, pixel_bias=pixel_bias)
