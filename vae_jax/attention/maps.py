@@ -37,8 +37,8 @@ def attention_maps(
     [batch k height width]; their mean over k is the paper's M. All k maps take one
     forward pass and k backward passes from the score to the tap, vectorised; where
     the rule only pools the gradient and a dense layer follows the tap, the passes
-    stop at that layer and cost next to nothing. Pure, so it can be jitted (do), and
-    differentiated with respect to `variables`.
+    stop at that layer, and all of them cost about as much as the forward pass. Pure,
+    so it can be jitted (do), and differentiated with respect to `variables`.
 
     Args:
         model: Runs as in evaluation; marks activations with `models.blocks.tap`.
