@@ -43,6 +43,7 @@ QUICK = Settings(
     epochs=120,
     batch_size=16,
     learning_rate=2e-3,
+    clip_norm=5e3,
     tap="conv2",
     blur=2.0,
 )
@@ -74,7 +75,9 @@ PRESETS = {
     "quick": Config(),
     "standard": Config(
         preset="standard",
-        settings=dataclasses.replace(QUICK, image_size=128, epochs=150, blur=2.0),
+        settings=dataclasses.replace(
+            QUICK, image_size=128, epochs=500, batch_size=32, learning_rate=1e-3
+        ),
     ),
     "paper": Config(
         preset="paper",
@@ -87,6 +90,7 @@ PRESETS = {
             epochs=512,
             batch_size=8,
             learning_rate=1e-4,
+            clip_norm=None,
             tap="stage2/block2/conv1",
             blur=4.0,
         ),

@@ -37,7 +37,7 @@ class Settings:
     warmup_steps: int = 50
     """Steps over which the step size rises from 0."""
     clip_norm: float | None = None
-    """Gradient norm above which gradients are scaled down."""
+    """Gradient norm, in nats of an image, above which gradients are scaled down."""
     ema_decay: float = 0.99
     """Of the running average of the parameters, which is what is evaluated."""
     augment: bool = True
