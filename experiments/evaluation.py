@@ -7,14 +7,17 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from experiments.explainer import HostImages
 from experiments.methods import METHODS, HostMaps
 from experiments.settings import Settings
 from vae_jax import metrics
+from vae_jax.data import defects
 from vae_jax.data.category import TestImages
 from vae_jax.data.layout import GOOD
 
 Row = dict[str, Any]
 Mask = Bool[np.ndarray, "height width"]
+Masks = Bool[np.ndarray, "image height width"]
 
 PRO_LIMIT = 0.3
 MINIMUM_DEFECT_SHARE = 0.001
@@ -49,6 +52,35 @@ def score_methods(
         row = {"method": name, "kind": method.kind, **_figures(scaled, masks)}
         rows.append(row | {"overlap": overlap})
     return rows
+
+
+def artificial_defects(
+    validation: HostImages, *, seed: int
+) -> tuple[HostImages, Masks]:
+    """Held-out normal images, as they are and with a pasted defect of each kind.
+
+    What methods are chosen on, since the test images must not be: real defects are
+    others, so these figures rank methods but do not predict theirs.
+    """
+    copies = np.concatenate([validation] * len(defects.KINDS))
+    pasted = defects.add_defects(copies, seed=seed)
+    clean = np.zeros(validation.shape[:3], np.bool_)
+    return (
+        np.concatenate([validation, pasted.images]),
+        np.concatenate([clean, pasted.masks]),
+    )
+
+
+def score_choice(maps: Mapping[str, HostMaps], masks: Masks) -> dict[str, Row]:
+    """The figures that methods are chosen by, of maps of `artificial_defects`."""
+    found = {name: _figures(maps[name], masks) for name in maps}
+    return {
+        name: {
+            "validation_aupro": figures["aupro"],
+            "validation_iou": figures["best_iou"],
+        }
+        for name, figures in found.items()
+    }
 
 
 def score_defects(

@@ -56,7 +56,19 @@ def row(category, method, kind, aupro, iou):
         "kind": kind,
         "aupro": aupro,
         "best_iou": iou,
+        "validation_aupro": aupro,
+        "validation_iou": iou,
     }
+
+
+def test_artificial_defects_keep_the_normal_images_and_mask_what_they_change():
+    normal = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.uint8)
+    images, masks = evaluation.artificial_defects(normal, seed=0)
+    np.testing.assert_array_equal(images[:2], normal)
+    assert not masks[:2].any()
+    assert masks[2:].any((1, 2)).all()
+    changed = (images[2:] != np.concatenate([normal] * 5)).any(-1)
+    assert not changed[~masks[2:]].any()
 
 
 def test_verdict_says_where_we_lose():
@@ -72,3 +84,4 @@ def test_verdict_says_where_we_lose():
         "DOES NOT BEAT every floor on AUPRO@0.3: 0.500 against 0.600 (strong)" in text
     )
     assert "beats every floor on best IoU: 0.300 against 0.200 (strong)" in text
+    assert f"validation prefers {ours}" in text
