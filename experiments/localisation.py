@@ -48,10 +48,11 @@ DEFECT_COLUMNS = {
     "best_iou": COLUMNS["best_iou"],
 }
 NOTES = f"""\
-AUPRO@{PRO_LIMIT}: per-region overlap, integrated to that false positive rate. overlap: share of a
-region found at a threshold set on normal images. val.: on artificial defects pasted on
-held-out normal images; methods may be chosen by these alone. as published: Liu et al.
-2020, Table 2. All maps raw; every pixel of every test image counts."""
+AUPRO@{PRO_LIMIT}: per-region overlap, integrated to that false positive rate.
+overlap: share of a defect found at a threshold set on normal images.
+val.: on artificial defects pasted on held-out normal images, by which methods may be
+chosen. as published: Liu et al. 2020, Table 2.
+All maps are raw; every pixel of every test image counts."""
 
 
 class Result(NamedTuple):
@@ -147,7 +148,7 @@ def publish(
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Says whether the default method beats every floor, and what validation prefers."""
+    """Says whether the default method beats the floors, and what validation prefers."""
     lines = []
     for category in dict.fromkeys(row["category"] for row in rows):
         own = [row for row in rows if row["category"] == category]
