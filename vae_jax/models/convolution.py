@@ -104,7 +104,7 @@ def _kernel_gradient(
 ) -> jax.Array:
     by_convolution = functools.partial(_kernel_gradient_by_convolution, geometry)
     # Rows of a patch must be long enough to be worth a matrix product.
-    if images.shape[-1] < 16:
+    if images.shape[-1] < 32:
         return by_convolution(images, features)
     by_products = functools.partial(_kernel_gradient_by_products, geometry)
     return lax.platform_dependent(
