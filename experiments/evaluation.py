@@ -49,7 +49,8 @@ def score_methods(
         normal = [resize_map(values, masks[0].shape) for values in normal_maps[name]]
         threshold = metrics.estimated_threshold(normal, minimum_area=minimum_area)
         overlap = metrics.region_overlap(scaled, masks, threshold=threshold)
-        row = {"method": name, "kind": method.kind, **_figures(scaled, masks)}
+        figures = _figures(scaled, masks, image_labels=test.is_anomalous)
+        row = {"method": name, "kind": method.kind, **figures}
         rows.append(row | {"overlap": overlap})
     return rows
 
@@ -91,8 +92,13 @@ def score_defects(
     rows = []
     for kind in dict.fromkeys(defect for defect in test.defects if defect != GOOD):
         chosen = np.isin(kinds, (GOOD, kind))
+        if not test.masks[chosen].any():
+            continue  # all too small for the model's size
+        labels = test.is_anomalous[chosen]
         for name in names:
-            figures = _figures(maps[name][chosen], test.masks[chosen])
+            figures = _figures(
+                maps[name][chosen], test.masks[chosen], image_labels=labels
+            )
             rows.append({"defect": kind, "method": name, **figures})
     return rows
 
@@ -119,8 +125,12 @@ def typical_images(test: TestImages, maps: HostMaps) -> dict[str, int]:
     return chosen
 
 
-def _figures(maps: Any, masks: Any) -> dict[str, float | None]:
-    found = metrics.localisation(maps, masks, limit=PRO_LIMIT)._asdict()
+def _figures(
+    maps: Any, masks: Any, *, image_labels: Bool[np.ndarray, " image"] | None = None
+) -> dict[str, float | None]:
+    found = metrics.localisation(
+        maps, masks, limit=PRO_LIMIT, image_labels=image_labels
+    )._asdict()
     return {name: found[name] for name in FIGURES}
 
 

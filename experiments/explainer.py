@@ -13,12 +13,16 @@ from jaxtyping import Array, Float, UInt8
 from vae_jax import anomaly, attention
 from vae_jax.attention import Likelihood, NormalAggregate
 from vae_jax.data import pipeline
+from vae_jax.data.category import ImageSource
 from vae_jax.models import VAE, VAEOutput
 from vae_jax.models.blocks import Posterior
 
 Images = Float[Array, "batch height width channel"]
 HostImages = UInt8[np.ndarray, "image height width channel"]
 Variables = Mapping[str, Any]
+
+FITTED_IMAGES = 256
+"""Enough for means, few enough for memory at any size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +96,10 @@ def whitened_residual_times_gradient(
 
 
 def fit_normals(
-    explainer: Explainer, variables: Variables, images: HostImages
+    explainer: Explainer, variables: Variables, source: ImageSource
 ) -> Fitted:
-    """The statistics of normal `images` under a trained network."""
+    """The statistics of the first normal training images under a trained network."""
+    images = np.stack([source[i] for i in range(min(len(source), FITTED_IMAGES))])
     (mean, logvar), residuals = over_batches(
         functools.partial(_posterior_and_residual, explainer, variables), images
     )

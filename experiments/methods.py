@@ -153,17 +153,17 @@ def _silhouette(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
     return floors.silhouette(images)
 
 
-DEFAULT_METHOD = "whitened r x g"
+DEFAULT_METHOD = "whitened"
 METHODS = {
     DEFAULT_METHOD: Method("attention", _whitened),
-    "whitened r x g, calibrated": Method("attention", _calibrated),
-    "residual x gradient": Method("attention", _residual_times_gradient),
+    "whitened-calibrated": Method("attention", _calibrated),
+    "residual-x-gradient": Method("attention", _residual_times_gradient),
     "gradient": Method("attention", _gradient),
     "kl": Method("attention", _attend(attention.kl, attention.PAPER)),
-    "squared norm": Method(
+    "squared-norm": Method(
         "attention", _attend(attention.squared_norm, attention.PAPER)
     ),
-    "normal difference": Method("attention", _attend_normal_difference),
+    "normal-difference": Method("attention", _attend_normal_difference),
     "paper": Method("attention", _attend(attention.sum_of_latents, attention.PAPER)),
     "official": Method(
         "attention", _attend(attention.sum_of_latents, _alone(attention.OFFICIAL))
@@ -172,9 +172,13 @@ METHODS = {
         "attention", _attend(attention.sum_of_latents, _alone(attention.REPRO2021))
     ),
     "residual": Method("baseline", _residual),
-    "residual, smoothed": Method("baseline", _smoothed_residual),
-    "local contrast": Method("floor", _local_contrast),
-    "distance from mean": Method("floor", _distance_from_mean),
+    "residual-smoothed": Method("baseline", _smoothed_residual),
+    "local-contrast": Method("floor", _local_contrast),
+    "distance-from-mean": Method("floor", _distance_from_mean),
     "silhouette": Method("floor", _silhouette),
 }
-"""Every map that is compared, by the name it has in tables; the default comes first."""
+"""Every map that is compared, by the name it has in tables; the default comes first.
+
+whitened: the residual times the gradient of the reconstruction error at the input,
+both whitened by the spectrum of normal residuals. whitened-calibrated: the same,
+divided by what is usual at each pixel, for images that are aligned."""

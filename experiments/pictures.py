@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-
-from etils import epath
+from pathlib import Path
 
 from experiments.evaluation import PRO_LIMIT, typical_images
 from experiments.explainer import Explainer, Fitted
@@ -17,7 +16,7 @@ PANELS = {DEFAULT_METHOD: "panel.png", "paper": "panel_paper.png"}
 
 
 def draw_all(
-    folder: epath.Path,
+    folder: Path,
     explainer: Explainer,
     fitted: Fitted,
     data: CategoryData,
@@ -54,9 +53,7 @@ def _examples(
     ]
 
 
-def _draw_curves(
-    path: epath.Path, maps: Mapping[str, HostMaps], test: TestImages
-) -> None:
+def _draw_curves(path: Path, maps: Mapping[str, HostMaps], test: TestImages) -> None:
     roc, pro = (
         [
             plots.Curve(name, method.kind, *curve_of(maps[name], test.masks))

@@ -1,11 +1,14 @@
 """Runs an experiment from the command line: flags, presets, pods, one-line errors."""
 
+import contextlib
 import dataclasses
+import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +57,8 @@ def run(
 ) -> None:
     """Parses the command line into a configuration and gives it to `main`.
 
-    A user's mistake ends in one line on stderr and exit status 1; its traceback comes
-    with VAE_JAX_TRACEBACK=1 in the environment.
+    What goes wrong ends in one line on stderr and exit status 1 (2 for a wrong flag);
+    its traceback comes with VAE_JAX_TRACEBACK=1 in the environment.
     """
     config = parse(presets, sys.argv[1:] if args is None else args)
     try:
@@ -69,10 +72,24 @@ def run(
                 process_id=config.launch.process_id,
             )
         main(config)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except Exception as error:
         if os.environ.get("VAE_JAX_TRACEBACK"):
             raise
-        sys.exit(f"error: {error}")
+        _stop(error, distributed=config.launch.distributed)
+
+
+def _stop(error: Exception, *, distributed: bool) -> NoReturn:
+    """Says in one line what went wrong, and ends this process."""
+    reason = str(error).strip() or repr(error)
+    if not isinstance(error, ValueError | OSError | FloatingPointError):
+        # Not one that we expect: its name helps, and so would its traceback.
+        reason = f"{type(error).__name__}: {reason}"
+    line = f"error: {reason.splitlines()[0]} (VAE_JAX_TRACEBACK=1 shows where)"
+    if distributed:
+        # The others wait for this process; without its goodbye they end too.
+        print(line, file=sys.stderr, flush=True)
+        os._exit(1)
+    sys.exit(line)
 
 
 def parse(presets: Mapping[str, C], args: Sequence[str]) -> C:
@@ -85,13 +102,22 @@ def parse(presets: Mapping[str, C], args: Sequence[str]) -> C:
     names = list(presets)
     chosen = _preset_named(args) or names[0]
     default = presets.get(chosen, presets[names[0]])
-    return tyro.cli(
-        type(default),
-        args=args,
-        default=default,
-        prog=f"python -m {_module_name()}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                type(default),
+                args=args,
+                default=default,
+                prog=f"python -m {_module_name()}",
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stopped:
+        if complaint.getvalue():
+            # tyro draws a box of many lines; one will do.
+            words = re.sub("[\u2500-\u257f]", " ", complaint.getvalue()).split()
+            print("error:", *words, file=sys.stderr)
+        raise stopped
 
 
 def _preset_named(args: Sequence[str]) -> str | None:

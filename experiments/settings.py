@@ -1,6 +1,8 @@
 """What every localisation experiment can be told; plain values, quick to import."""
 
 import dataclasses
+import math
+from pathlib import Path
 from typing import Literal
 
 
@@ -41,7 +43,7 @@ class Settings:
     ema_decay: float = 0.99
     """Of the running average of the parameters, which is what is evaluated."""
     augment: bool = True
-    """Mirror and rotate as far as the category permits."""
+    """Whether training images are mirrored and rotated as the category permits."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the network's computations; likelihood, KL and maps stay float32."""
     seed: int = 0
@@ -52,31 +54,36 @@ class Settings:
     """Where maps and masks are compared: the model's size or the published one."""
 
     def __post_init__(self) -> None:
-        at_least = {
-            "image_size": 1,
-            "latents": 1,
-            "width": 1,
-            "epochs": 1,
-            "batch_size": 1,
-        }
-        at_least |= {
-            "evaluations": 1,
-            "warmup_steps": 0,
-            "beta": 0,
-            "blur": 0,
-            "seed": 0,
-        }
-        for name, least in at_least.items():
-            if (value := getattr(self, name)) < least:
+        for name, least in _LEAST.items():
+            if not least <= (value := getattr(self, name)) < math.inf:
                 raise ValueError(
                     f"{_flag(name)} must be at least {least}, got {value}."
                 )
         for name in ("noise_scale", "learning_rate", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{_flag(name)} must be positive, got {value}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"--ema-decay must be in [0, 1), got {self.ema_decay}.")
+
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return Path(self.workdir).expanduser()
+
+
+_LEAST = {
+    "image_size": 1,
+    "latents": 1,
+    "width": 1,
+    "epochs": 1,
+    "batch_size": 1,
+    "evaluations": 1,
+    "warmup_steps": 0,
+    "seed": 0,
+    "beta": 0.0,
+    "blur": 0.0,
+}
 
 
 def _flag(name: str) -> str:

@@ -21,7 +21,7 @@ from experiments.settings import Settings
 from vae_jax import losses, models, train
 from vae_jax.data import pipeline
 from vae_jax.data.augment import Augmentation
-from vae_jax.data.category import CategoryData
+from vae_jax.data.category import CategoryData, ImageSource
 
 _MAY_CHANGE = tuple(
     f"settings.{name}" for name in ("workdir", "resolution", "blur", "tap")
@@ -59,10 +59,13 @@ def build_explainer(settings: Settings, *, channels: int) -> Explainer:
 
 
 def initial_pixel_bias(
-    settings: Settings, images: HostImages
+    settings: Settings, source: ImageSource
 ) -> Float[np.ndarray, "height width channel"]:
     """The mean training image, as the decoder would put it out."""
-    mean = images.mean(0, dtype=np.float64).astype(np.float32) / 255
+    total = np.zeros(source[0].shape)
+    for i in range(len(source)):
+        total += source[i]
+    mean = (total / len(source) / 255).astype(np.float32)
     match settings.likelihood:
         case "gaussian":
             return mean
@@ -100,9 +103,9 @@ def make_loss_fn(explainer: Explainer, *, beta: float) -> train.LossFn:
 
 
 def make_validation(explainer: Explainer, images: HostImages, *, beta: float):
-    """A function from a training state to the negative ELBO of held-out images.
+    """A function from a training state to its loss on held-out images.
 
-    Its expectation over the posterior is taken at the posterior mean.
+    It is that of training, but at the posterior mean, so that no draw decides.
     """
 
     @jax.jit
@@ -141,7 +144,7 @@ def train_vae(
     )
     mesh = train.data_mesh()
 
-    pixel_bias = jnp.asarray(initial_pixel_bias(settings, np.asarray(data.train)))
+    pixel_bias = jnp.asarray(initial_pixel_bias(settings, data.train))
 
     def init(key: Array):
         variables = models.init(explainer.model, key=key, pixel_bias=pixel_bias)
@@ -156,13 +159,13 @@ def train_vae(
         ema_decay=settings.ema_decay,
     )
     checkpoints = train.Checkpoints(
-        f"{settings.workdir}/{data.category}",
+        settings.folder / data.category,
         config={"settings": dataclasses.asdict(settings), "data": data.sha256},
         may_change=_MAY_CHANGE,
         best_by="loss",
     )
     with checkpoints:
-        every = max(1, steps // settings.evaluations)
+        every = math.ceil(steps / settings.evaluations)
         state = train.fit(
             state,
             step,

@@ -2,8 +2,10 @@
 
 import os
 
-# Eight simulated devices; the flag is read when jax starts, so it comes first.
+# Read when jax starts, so they come first; processes that tests start inherit them.
+# Eight simulated devices, and programs that are compiled fast rather than run fast.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 

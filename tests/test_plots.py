@@ -1,6 +1,7 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from etils import epath
 from PIL import Image
 
 from vae_jax import plots
@@ -22,10 +23,10 @@ def example(level: float) -> plots.Example:
 
 @pytest.fixture
 def folder(tmp_path):
-    return epath.Path(tmp_path)
+    return Path(tmp_path)
 
 
-def pixels(path: epath.Path) -> np.ndarray:
+def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 

@@ -1,8 +1,8 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
-from etils import epath
 
 from vae_jax import report
 
@@ -20,7 +20,7 @@ def test_table_rounds_aligns_and_marks_what_is_missing():
 
 
 def test_csv_has_one_column_for_each_key_of_any_row(tmp_path):
-    report.write_csv(epath.Path(tmp_path) / "rows.csv", [*ROWS, {"extra": 1}])
+    report.write_csv(Path(tmp_path) / "rows.csv", [*ROWS, {"extra": 1}])
     with open(tmp_path / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["aupro"] for row in rows] == ["0.8764", "", ""]
@@ -28,7 +28,7 @@ def test_csv_has_one_column_for_each_key_of_any_row(tmp_path):
 
 
 def test_json_is_replaced_whole_or_not_at_all(tmp_path):
-    path = epath.Path(tmp_path) / "results.json"
+    path = Path(tmp_path) / "results.json"
     report.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
         report.write_json(path, {"a": float("nan")})

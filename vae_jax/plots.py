@@ -1,10 +1,10 @@
 """Figures of explanations and results, drawn from arrays; only here is matplotlib."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from etils import epath
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ class Curve(NamedTuple):
 
 
 def save_panel(
-    path: epath.Path, examples: Sequence[Example], *, limits: ColourLimits, title: str
+    path: Path, examples: Sequence[Example], *, limits: ColourLimits, title: str
 ) -> None:
     """Draws image, truth, map and overlay, a column an example (Liu et al., Figure 6).
 
@@ -59,7 +59,7 @@ def save_panel(
 
 
 def save_latent_maps(
-    path: epath.Path,
+    path: Path,
     image: Float[np.ndarray, "rows columns channel"],
     maps: Float[np.ndarray, "latent rows columns"],
     kl: Float[np.ndarray, " latent"],
@@ -83,7 +83,7 @@ def save_latent_maps(
 
 
 def save_curves(
-    path: epath.Path, *, roc: Sequence[Curve], pro: Sequence[Curve], pro_limit: float
+    path: Path, *, roc: Sequence[Curve], pro: Sequence[Curve], pro_limit: float
 ) -> None:
     """Draws pixel ROC curves, and PRO curves up to the limit of their integral."""
     figure = Figure(figsize=(13, 5), layout="constrained")
@@ -108,7 +108,7 @@ def save_curves(
 
 
 def save_training_curves(
-    path: epath.Path, records: Sequence[Mapping[str, Any]], *, figures: Sequence[str]
+    path: Path, records: Sequence[Mapping[str, Any]], *, figures: Sequence[str]
 ) -> None:
     """Draws some figures of `metrics.jsonl` over the steps, a panel a figure."""
     figure = Figure(figsize=(4 * len(figures), 3.2), layout="constrained")
@@ -146,6 +146,6 @@ def _show_overlay(axis: Axes, example: Example, limits: ColourLimits) -> None:
         axis.contour(example.mask, levels=[0.5], colors=_TRUTH, linewidths=0.7)
 
 
-def _save(figure: Figure, path: epath.Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with path.open("wb") as file:
         figure.savefig(file, dpi=130, format="png")

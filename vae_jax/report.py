@@ -7,10 +7,10 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
-from etils import epath
 
 Row = Mapping[str, Any]
 
@@ -61,12 +61,12 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def write_json(path: epath.Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes `content` whole or not at all: a kill leaves the former file."""
     _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: epath.Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Writes one line a row under the union of the rows' keys, in first-seen order."""
     text = io.StringIO()
     writer = csv.DictWriter(
@@ -77,7 +77,7 @@ def write_csv(path: epath.Path, rows: Sequence[Row]) -> None:
     _replace(path, text.getvalue())
 
 
-def _replace(path: epath.Path, text: str) -> None:
+def _replace(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     partial.replace(path)
