@@ -298,6 +298,20 @@ def test_image_scores_are_the_maximum_of_the_map_unless_given():
     assert by_mean.image_auroc == 0.5
 
 
+def test_a_defect_that_vanished_at_the_size_of_the_mask_stays_positive():
+    maps = np.array([[[1, 1]], [[0, 9]], [[5, 5]]], np.float32)
+    masks = np.array([[[0, 0]], [[0, 1]], [[0, 0]]])
+    labels = np.array([False, True, True])
+    figures = metrics.localisation(maps, masks, image_labels=labels)
+    assert figures.image_auroc == 1.0  # maxima 9 and 5 against 1
+    assert figures._replace(image_auroc=None) == metrics.localisation(
+        maps, masks
+    )._replace(image_auroc=None)
+    assert metrics.localisation(maps, masks).image_auroc == 0.5  # 9 and 1 against 5
+    none_normal = metrics.localisation(maps, masks, image_labels=np.ones(3))
+    assert none_normal.image_auroc is None
+
+
 def blob_maps():
     """A region of 6 pixels whose scores are 1 to 6, and one of 2 pixels at 9."""
     score = np.zeros((8, 8), np.float32)
@@ -331,6 +345,18 @@ def test_estimated_threshold_hides_large_regions_and_no_lower_one_does(seed, are
     assert largest(below) >= area or below == flat(maps).min()
 
 
+@random_sets
+@given(seed=seeds, levels=levels, area=st.integers(1, 20))
+def test_estimated_threshold_is_that_of_raising_it_score_by_score(seed, levels, area):
+    maps, _ = random_set(seed, levels)
+    for score in np.unique(flat(maps)):
+        regions = [len(r) for each in maps for r in regions_of(each > score)]
+        if max(regions, default=0) < area:
+            break
+    found = metrics.estimated_threshold(maps, minimum_area=area)
+    assert found == np.nextafter(score, np.float32(np.inf))
+
+
 @pytest.mark.parametrize(
     ("maps", "masks", "message"),
     [
@@ -361,7 +387,23 @@ def test_bad_input_is_one_clear_line(maps, masks, message):
         (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=0.0), r"limit must be"),
         (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=1.5), r"got 1\.5"),
         (lambda: metrics.estimated_threshold([HAND_MAP], minimum_area=0), "got 0"),
-        (lambda: metrics.image_auroc(np.ones(2), np.ones(2)), "got only 1"),
+        (
+            lambda: metrics.image_auroc(np.ones(2), np.ones(2)),
+            "got only 1; add images of the other",
+        ),
+        (
+            lambda: metrics.localisation(
+                [HAND_MAP], [HAND_MASK], image_labels=np.array([1, 0])
+            ),
+            r"each of 1 images, got shape \(2,\)",
+        ),
+        (
+            lambda: metrics.localisation(
+                [HAND_MAP], [HAND_MASK], image_labels=np.zeros(1)
+            ),
+            "image 0 has defect pixels but is labelled normal",
+        ),
+        (lambda: metrics.roc_curve([HAND_MAP], [HAND_MASK], points=1), "got 1"),
         (lambda: metrics.image_auroc(np.ones(2), np.ones(3)), "each image needs"),
         (
             lambda: metrics.image_auroc(np.array([0, np.nan]), np.array([0, 1])),

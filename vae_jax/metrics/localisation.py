@@ -10,14 +10,17 @@ defect pixel.
 """
 
 from bisect import bisect_left
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Bool, Num, Shaped
 
 from vae_jax.metrics import sweep as thresholds
 from vae_jax.metrics.pixels import (
     Images,
+    Map,
+    Mask,
     as_maps,
     as_pairs,
     check_both_classes,
@@ -36,7 +39,7 @@ class Localisation(NamedTuple):
     best_iou_threshold: float
     best_f1: float
     average_precision: float
-    image_auroc: float | None  # None if all images are normal or all have a defect
+    image_auroc: float | None  # None if every image has a defect
 
 
 def localisation(
@@ -45,6 +48,7 @@ def localisation(
     *,
     limit: float = 0.3,
     image_scores: Num[Any, " _"] | None = None,
+    image_labels: Shaped[Any, " _"] | None = None,
 ) -> Localisation:
     """All figures from one sort of the normal pixels.
 
@@ -53,17 +57,19 @@ def localisation(
         masks: ground truth.
         limit: false positive rate up to which `aupro` integrates.
         image_scores: scores for `image_auroc`; each map's maximum if not given.
+        image_labels: for `image_auroc`, which images have a defect; if not given, those
+            with a pixel in the mask. A resized mask can lose a small defect: give them.
 
     Raises:
-        ValueError: a map has a NaN or not the size of its mask, or the masks have
-            only one class.
+        ValueError: a map has a NaN or not the size of its mask, the masks or the labels
+            have only one class, or a label contradicts its mask.
     """
     scores, truths = as_pairs(maps, masks)
     counts = thresholds.sweep(*pool(scores, truths))
     best = thresholds.best_iou(counts)
     if image_scores is None:
         image_scores = np.array([each.max() for each in scores])
-    labels = np.array([truth.any() for truth in truths])
+    labels = _image_labels(image_labels, truths)
     return Localisation(
         pixel_auroc=thresholds.auroc(counts),
         aupro=_aupro(counts, limit=limit),
@@ -134,20 +140,25 @@ def estimated_threshold(normal_maps: Images, *, minimum_area: int) -> float:
     The protocol of MVTec AD (Bergmann et al. 2019, CVPR, section 4.3): raised on
     normal validation maps until the largest 8-connected region of `map >= threshold`
     has fewer than `minimum_area` pixels. No image with a defect is looked at.
+
+    An image is searched only if it shows such a region where all before it are quiet,
+    which of n images in a random order are about log n.
     """
     if minimum_area < 1:
         raise ValueError(
             f"estimated_threshold: minimum_area must be at least 1, got {minimum_area}."
         )
     maps = as_maps(normal_maps)
-    scores = np.sort(np.concatenate([scores.ravel() for scores in maps]))
-
-    def is_quiet(score: np.floating) -> bool:
-        return max(largest_region(each > score) for each in maps) < minimum_area
-
-    # Regions only shrink as the threshold rises, so bisection finds the first.
-    last_shown = scores[bisect_left(scores, True, key=is_quiet)]
-    return float(np.nextafter(last_shown, np.inf, dtype=scores.dtype))
+    last_shown = min(scores.min() for scores in maps)
+    bounded = [
+        (_exceeded_by_fewer(scores, minimum_area), scores)
+        for scores in maps
+        if scores.size >= minimum_area
+    ]
+    for bound, scores in sorted(bounded, key=itemgetter(0), reverse=True):
+        if bound > last_shown:
+            last_shown = _last_shown(scores, minimum_area, low=last_shown, high=bound)
+    return float(np.nextafter(last_shown, np.inf, dtype=maps[0].dtype))
 
 
 def region_overlap(maps: Images, masks: Images, *, threshold: float) -> float:
@@ -157,6 +168,46 @@ def region_overlap(maps: Images, masks: Images, *, threshold: float) -> float:
     """
     pixels = pool(*as_pairs(maps, masks))
     return float(pixels.weight[pixels.defect >= threshold].sum())
+
+
+def _exceeded_by_fewer(scores: Map, count: int) -> np.floating:
+    """The lowest score that fewer than `count` pixels exceed."""
+    return np.partition(scores, scores.size - count, axis=None)[scores.size - count]
+
+
+def _last_shown(
+    scores: Map, minimum_area: int, *, low: np.floating, high: np.floating
+) -> np.floating:
+    """The lowest score from `low` to `high` above which no region is large."""
+
+    def is_quiet(score: np.floating) -> bool:
+        return largest_region(scores > score) < minimum_area
+
+    if is_quiet(low):
+        return low
+    candidates = np.unique(scores[(scores > low) & (scores <= high)])
+    # Regions only shrink as the threshold rises, so bisection finds the first.
+    return candidates[bisect_left(candidates, True, key=is_quiet)]
+
+
+def _image_labels(
+    labels: Shaped[Any, " _"] | None, masks: list[Mask]
+) -> Bool[np.ndarray, " _"]:
+    seen = np.array([mask.any() for mask in masks])
+    if labels is None:
+        return seen
+    labels = np.asarray(labels).astype(bool)
+    if labels.shape != seen.shape:
+        raise ValueError(
+            f"localisation: image_labels must hold one label for each of {seen.size} "
+            f"images, got shape {labels.shape}."
+        )
+    if (seen & ~labels).any():
+        raise ValueError(
+            f"localisation: image {np.argmax(seen & ~labels)} has defect pixels but is "
+            "labelled normal; correct image_labels or the mask."
+        )
+    return labels
 
 
 def _aupro(counts: Sweep, *, limit: float) -> float:

@@ -95,7 +95,8 @@ def check_both_classes(who: str, positives: int, total: int) -> None:
     """Raises a ValueError that begins with `who` unless both classes occur."""
     if positives in (0, total):
         raise ValueError(
-            f"{who} must contain both classes, got only {int(positives > 0)}."
+            f"{who} must contain both classes, got only {int(positives > 0)}; "
+            "add images of the other."
         )
 
 
