@@ -299,15 +299,13 @@ def test_image_scores_are_the_maximum_of_the_map_unless_given():
 
 
 def test_a_defect_that_vanished_at_the_size_of_the_mask_stays_positive():
-    maps = np.array([[[1, 1]], [[0, 9]], [[5, 5]]], np.float32)
+    maps = np.array([[[3, 3]], [[0, 9]], [[1, 1]]], np.float32)
     masks = np.array([[[0, 0]], [[0, 1]], [[0, 0]]])
-    labels = np.array([False, True, True])
-    figures = metrics.localisation(maps, masks, image_labels=labels)
-    assert figures.image_auroc == 1.0  # maxima 9 and 5 against 1
-    assert figures._replace(image_auroc=None) == metrics.localisation(
-        maps, masks
-    )._replace(image_auroc=None)
-    assert metrics.localisation(maps, masks).image_auroc == 0.5  # 9 and 1 against 5
+    by_mask = metrics.localisation(maps, masks)
+    given = metrics.localisation(maps, masks, image_labels=np.array([0, 1, 1]))
+    assert by_mask.image_auroc == 1.0  # 9 against 3 and 1
+    assert given.image_auroc == 0.5  # 9 and 1 against 3
+    assert given._replace(image_auroc=1.0) == by_mask  # pixels are what they were
     none_normal = metrics.localisation(maps, masks, image_labels=np.ones(3))
     assert none_normal.image_auroc is None
 
