@@ -1,164 +1,194 @@
 """What do the attention maps of all latents cost, beside one forward pass?
 
-python benchmarks/attention_maps.py [--batch-size 128] [--repeats 5]
+python -m benchmarks.attention_maps
+python -m benchmarks.attention_maps --batch-size 16 --dtype bfloat16
 
-The authors' MNIST network with 32 latents. Each way is timed in turn, round after
-round, so that a busy machine slows all alike; read the ratios of the medians. Ours, on
-the channels of the last rectifier (a dense layer follows) and on the convolution before
-it, where the general path is needed; the usual loop with one backward pass for each
-latent, in JAX and, where it is installed, in PyTorch. One line of JSON.
+The authors' MNIST network with 32 latents, from images to maps of their size:
+
+    forward      the means of the latents, without a map
+    maps_relu2   32 maps at the last rectifier, which a dense layer follows: fast path
+    maps_conv2   32 maps at the convolution before it: general path
+    loop_relu2   the usual way to the first: one forward pass, 32 backward passes
+    score_conv2  one map, of the sum of the latents
+
+and the same in PyTorch, where it is installed, all but the two of `vae_jax` alone.
 """
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.attention import (
-    Rule,
-    attention_maps,
-    latents,
-    sum_of_latents,
-    tap_gradient,
-)
-from vae_jax.attention.rules import PAPER, channel_weights, combine
-from vae_jax.models import init, mnist_vae
+from benchmarks import timing
+from vae_jax.attention import PAPER, attention_maps, latents, sum_of_latents
+from vae_jax.attention.rules import channel_weights, combine
+from vae_jax.models import VAE, init, mnist_vae
 
-QUESTION = "What do the maps of all latents cost, beside one forward pass?"
+LATENTS = 32
+RATIOS = [
+    ("maps_relu2", "forward"),
+    ("maps_conv2", "forward"),
+    ("loop_relu2", "maps_relu2"),
+    ("loop_relu2", "maps_conv2"),
+    ("torch_loop_relu2", "maps_relu2"),
+    ("torch_loop_relu2", "maps_conv2"),
+    ("torch_score_conv2", "score_conv2"),
+    ("torch_forward", "forward"),
+]
+Ways = dict[str, Callable[[], Any]]
 
 
-def jax_ways(images: jax.Array) -> dict[str, Callable]:
-    """Compiled functions without arguments, each returning when its result is there."""
-    model = mnist_vae()
+def our_ways(model: VAE, images: jax.Array) -> tuple[Ways, dict[str, float]]:
+    """Functions that return when the device is done, and seconds to compile each."""
     variables = init(model, key=jax.random.key(0))
 
-    def maps(tap, score, rule=PAPER):
-        return lambda v, x: attention_maps(model, v, x, tap=tap, score=score, rule=rule)
-
-    def map_of_latent(v, x, k):
-        def score(vae, images, noise):
-            return jnp.take(latents(vae, images, noise), k, axis=1)
-
-        activation, gradient = tap_gradient(model, v, x, tap="relu2", score=score)
-        return combine(PAPER, channel_weights(PAPER, gradient), activation, (28, 28))
+    def maps(tap, score):
+        return lambda v, x: attention_maps(model, v, x, tap=tap, score=score)
 
     functions = {
         "forward": lambda v, x: model.apply(v, x, None, method=latents),
-        "maps_by_channel": maps("relu2", latents),
-        "maps_general": maps("relu2", latents, Rule(grad_norm="rms_image")),
-        "score_map": maps("relu2", sum_of_latents),
-        "score_map_general": maps("conv2", sum_of_latents),
+        "maps_relu2": maps("relu2", latents),
+        "maps_conv2": maps("conv2", latents),
+        "score_conv2": maps("conv2", sum_of_latents),
     }
-    ways = {
-        name: waiting(
-            jax.jit(function).lower(variables, images).compile(), variables, images
-        )
-        for name, function in functions.items()
-    }
-    one = jax.jit(map_of_latent).lower(variables, images, 0).compile()
-    ways["loop"] = lambda: [
-        jax.block_until_ready(one(variables, images, k)) for k in range(32)
-    ]
-    return ways
+    ways, seconds = {}, {}
+    for name, function in functions.items():
+        program, seconds[name] = timing.compiled(jax.jit(function), variables, images)
+        ways[name] = _waiting(program, variables, images)
+    ways["loop_relu2"], seconds["loop_relu2"] = our_loop(model, variables, images)
+    return ways, seconds
 
 
-def waiting(compiled: Callable, *arguments) -> Callable:
-    """Binds the arguments, and waits for the device."""
-    return lambda: jax.block_until_ready(compiled(*arguments))
+def _waiting(program: Callable, *arguments: Any) -> Callable[[], Any]:
+    return lambda: jax.block_until_ready(program(*arguments))
 
 
-def torch_ways(images: np.ndarray) -> dict[str, Callable]:
-    """The same in PyTorch: a forward pass, and a backward pass for each latent."""
-    import torch
-    from torch import nn
+def our_loop(model: VAE, variables: dict[str, Any], images: jax.Array):
+    """A backward pass for each latent, as one would write it; seconds to compile."""
+    _, height, width, _ = images.shape
+    activation = (len(images), height // 4, width // 4, 128)
+    change = jnp.zeros(activation, model.encoder.dtype)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
-    features = nn.Sequential(
-        nn.Conv2d(1, 64, 4, 2, 1), nn.ReLU(), nn.Conv2d(64, 128, 4, 2, 1), nn.ReLU()
-    ).to(device)
-    tail = nn.Sequential(
-        nn.Flatten(), nn.Linear(6272, 1024), nn.ReLU(), nn.Linear(1024, 32)
-    ).to(device)
+    @jax.jit
+    def forward(variables, images):
+        def run(change):
+            others = {"conv1": 0.0, "relu1": 0.0, "conv2": 0.0}
+            marked = {"encoder": {**others, "relu2": change}}
+            means, captured = model.apply(
+                {**variables, "perturbations": marked},
+                images,
+                None,
+                method=latents,
+                mutable=["intermediates"],
+            )
+            return means, captured["intermediates"]["encoder"]["relu2"]
 
-    def wait(result):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return result
+        _, pull_back, activation = jax.vjp(run, change, has_aux=True)
+        return pull_back, activation
 
-    def forward():
-        with torch.no_grad():
-            return wait(tail(features(pixels)))
+    @jax.jit
+    def map_of_latent(pull_back, activation, k):
+        one_hot = jax.nn.one_hot(k, LATENTS, dtype=jnp.float32)
+        (gradient,) = pull_back(jnp.tile(one_hot, (len(activation), 1)))
+        weights = channel_weights(PAPER, gradient)
+        return combine(PAPER, weights, activation, (height, width))
+
+    first, seconds = timing.compiled(forward, variables, images)
+    each, more = timing.compiled(map_of_latent, *first(variables, images), 0)
 
     def loop():
-        activation = features(pixels).detach().requires_grad_()
-        means = tail(activation)
-        maps = []
-        for k in range(32):
-            (gradient,) = torch.autograd.grad(
-                means[:, k].sum(), activation, retain_graph=True
-            )
-            weighted = (gradient.mean((2, 3), keepdim=True) * activation).sum(
-                1, keepdim=True
-            )
-            maps.append(
-                nn.functional.interpolate(weighted.relu(), (28, 28), mode="bilinear")
-            )
-        return wait(maps)
+        passed = first(variables, images)
+        return jax.block_until_ready([each(*passed, k) for k in range(LATENTS)])
 
-    return {"torch_forward": forward, "torch_loop": loop}
+    return loop, seconds + more
 
 
-def seconds(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """Wall-clock of each way, in rounds; the first round warms up and is dropped."""
-    times = {name: [] for name in ways}
-    for _ in range(repeats + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - start)
-    return {name: values[1:] for name, values in times.items()}
+def torch_ways(images: np.ndarray, *, device: str, dtype: str) -> Ways:
+    """The same in PyTorch, by `torch.autograd.grad` from each latent to the tap."""
+    import torch
+
+    from benchmarks import torch_device, torch_networks
+
+    network = torch_networks.mnist_vae().to(device).eval().requires_grad_(False)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+
+    def means(activation, layer):
+        return network.mean(network.encoder[layer:](activation))
+
+    def map_of(value, activation, *, again):
+        (gradient,) = torch.autograd.grad(value, activation, retain_graph=again)
+        weights = gradient.float().mean((2, 3), keepdim=True)
+        maps = (weights * activation.float()).sum(1, keepdim=True).relu()
+        size = images.shape[1:3]
+        return torch.nn.functional.interpolate(maps, size, mode="bilinear")
+
+    def forward():
+        return means(pixels, 0)
+
+    def loop():
+        activation = network.encoder[:4](pixels).requires_grad_()
+        values = means(activation, 4).sum(0)
+        return [map_of(value, activation, again=True) for value in values]
+
+    def score():
+        activation = network.encoder[:3](pixels).requires_grad_()
+        return map_of(means(activation, 3).sum(), activation, again=False)
+
+    def waiting(function):
+        def run():
+            with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+                function()
+            torch_device.wait(device)
+
+        return run
+
+    ways = {"forward": forward, "loop_relu2": loop, "score_conv2": score}
+    return {f"torch_{name}": waiting(way) for name, way in ways.items()}
 
 
-def main() -> None:
-    """Prints medians, spread and ratios."""
-    parser = argparse.ArgumentParser(description=QUESTION)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures all by turns and prints one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--repeats", type=int, default=10)
+    args = parser.parse_args(argv)
+
+    model = mnist_vae(latents=LATENTS, dtype=jnp.dtype(args.dtype))
     images = np.random.default_rng(0).random(
-        (arguments.batch_size, 28, 28, 1), np.float32
+        (args.batch_size, *model.image_shape), dtype=np.float32
     )
-    ways = jax_ways(jnp.asarray(images))
-    try:
-        ways |= torch_ways(images)
-    except ImportError:
-        print("PyTorch is not installed: JAX alone.")
-    times = seconds(ways, arguments.repeats)
-    median = {name: statistics.median(values) for name, values in times.items()}
-    ours = median["maps_by_channel"]
-    print(
-        json.dumps(
-            {
-                "question": QUESTION,
-                "device": jax.devices()[0].device_kind,
-                "batch_size": arguments.batch_size,
-                "median_ms": {k: round(1e3 * v, 2) for k, v in median.items()},
-                "range_ms": {
-                    k: [round(1e3 * min(v), 2), round(1e3 * max(v), 2)]
-                    for k, v in times.items()
-                },
-                "times_maps_by_channel": {
-                    k: round(v / ours, 2) for k, v in median.items()
-                },
-            }
-        )
-    )
+    packages, torch_settings, theirs = ["jax", "jaxlib", "flax"], None, {}
+    if timing.torch_is_installed():
+        from benchmarks import torch_device
+
+        device = torch_device.match_jax()
+        theirs = torch_ways(images, device=device, dtype=args.dtype)
+        packages.append("torch")
+        torch_settings = torch_device.settings()
+    ours, compile_seconds = our_ways(model, jnp.asarray(images))
+
+    seconds = timing.by_turns(ours | theirs, repeats=args.repeats)
+    result = {
+        "model": "mnist",
+        "dtype": args.dtype,
+        "batch_size": args.batch_size,
+        "latents": LATENTS,
+        "torch": torch_settings,
+        "compile_seconds": compile_seconds,
+        "seconds": {name: timing.spread(times) for name, times in seconds.items()},
+        "ratios": {
+            f"{above}_over_{below}": timing.ratio(seconds[above], seconds[below])
+            for above, below in RATIOS
+            if above in seconds
+        },
+    }
+    timing.print_result("attention_maps", result, packages=packages)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,40 @@
-"""Times two things by turns, so that other load on the machine falls on both alike."""
+"""Times things by turns, so that other load on the machine falls on all alike."""
 
 import datetime
+import importlib.util
 import json
+import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import jax
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; XLA starts a thread for each."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def torch_is_installed() -> bool:
+    """Whether there is a PyTorch to compare with; says so if there is none."""
+    found = importlib.util.find_spec("torch") is not None
+    if not found:
+        print("PyTorch is not installed: JAX alone is timed.", file=sys.stderr)
+    return found
+
+
+def compiled(jitted: Any, *arguments: Any) -> tuple[jax.stages.Compiled, float]:
+    """The program for such arguments, and the seconds that tracing and XLA took."""
+    start = time.perf_counter()
+    program = jitted.lower(*arguments).compile()
+    return program, time.perf_counter() - start
 
 
 def by_turns(
@@ -43,14 +68,14 @@ def ratio(numerator: list[float], denominator: list[float]) -> dict[str, float]:
     return spread([a / b for a, b in zip(numerator, denominator, strict=True)])
 
 
-def print_result(question: str, result: dict[str, Any], *, packages: list[str]) -> None:
+def print_result(name: str, result: dict[str, Any], *, packages: list[str]) -> None:
     """One line of JSON: the result, and what it was measured on and when."""
     device = jax.devices()[0]
     record = {
-        "benchmark": question,
+        "benchmark": name,
         **result,
         "device": f"{device.platform}: {device.device_kind}",
-        "machine": platform.machine(),
+        "machine": f"{platform.machine()}, {usable_cores()} cores",
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in packages},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -8,7 +8,12 @@ class TorchVAE(nn.Module):
     """Encoder, two heads, one sample, decoder; images [batch, channel, row, column]."""
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, *, hidden: int, latents: int
+        self,
+        encoder: nn.Sequential,
+        decoder: nn.Sequential,
+        *,
+        hidden: int,
+        latents: int,
     ):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder

@@ -4,20 +4,18 @@ python -m benchmarks.train_step --model mnist
 python -m benchmarks.train_step --model resnet18 --batch-size 8 --image-size 128
 
 Same network, batch, data type and number of threads: forward, backward and Adam. The
-ratio is PyTorch's time over ours, above 1 where ours is faster. On a GPU also the
-FLOP/s that the convolutions and dense layers achieve, beside the card's ceiling.
+ratio is PyTorch's time over ours, above 1 where ours is faster; without PyTorch ours is
+timed alone. On a GPU also the FLOP/s that are achieved, beside the card's ceiling.
 """
 
 import argparse
-import os
-import time
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
-from benchmarks import timing, torch_networks
+from benchmarks import timing
 from vae_jax import losses, models, train
 from vae_jax.train.sharding import data_mesh
 from vae_jax.train.step import jit_steps
@@ -67,22 +65,29 @@ def our_step(network: models.VAE, images: np.ndarray):
     state = train.create_state(init, optimizer, key=key, mesh=mesh, ema=False)
     batches = jax.device_put(images[None], mesh.devices.item())
     step = jit_steps(train.make_train_step(loss_fn, optimizer), mesh)
-    start = time.perf_counter()
-    compiled = step.lower(state, batches).compile()
-    compile_seconds = time.perf_counter() - start
+    program, compile_seconds = timing.compiled(step, state, batches)
 
     def run():
         nonlocal state
-        state, metrics = compiled(state, batches)
+        state, metrics = program(state, batches)
         jax.block_until_ready((state, metrics))
 
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return run, compiled, compile_seconds, parameters
+    return run, program, compile_seconds, parameters
 
 
-def torch_step(network: torch.nn.Module, images: np.ndarray, *, dtype: str):
-    """PyTorch's step as a function without arguments."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def torch_step(
+    name: str, images: np.ndarray, *, device: str, dtype: str
+) -> tuple[Callable[[], None], int]:
+    """PyTorch's step as a function without arguments, and its parameters."""
+    import torch
+
+    from benchmarks import torch_device, torch_networks
+
+    if name == "mnist":
+        network = torch_networks.mnist_vae()
+    else:
+        network = torch_networks.resnet18_vae(images.shape[1])
     network.to(device).train()
     batch = torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
@@ -95,24 +100,24 @@ def torch_step(network: torch.nn.Module, images: np.ndarray, *, dtype: str):
         distortion = torch.nn.functional.binary_cross_entropy_with_logits(
             decoded.float(), batch, reduction="sum"
         )
+        mean, logvar = mean.float(), logvar.float()
         rate = 0.5 * (mean.square() + torch.expm1(logvar) - logvar).sum()
         ((distortion + rate) / len(batch)).backward()
         optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        torch_device.wait(device)
 
-    return run
+    return run, sum(p.numel() for p in network.parameters())
 
 
-def achieved(compiled: jax.stages.Compiled, seconds: float, dtype: str) -> dict:
+def achieved(program: jax.stages.Compiled, seconds: float, dtype: str) -> dict:
     """TFLOP/s by XLA's count of operations, and the card's ceiling if it is known."""
-    cost = compiled.cost_analysis() or {}
+    cost = program.cost_analysis() or {}
     kind = jax.devices()[0].device_kind
     ceiling = next((c[dtype] for card, c in CEILINGS.items() if card in kind), None)
     return {"tflops": cost.get("flops", 0.0) / seconds / 1e12, "ceiling": ceiling}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measures both by turns and prints one JSON line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -122,40 +127,43 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, choices=(64, 128, 256), default=128)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--repeats", type=int, default=10)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
-    # XLA starts a thread for each core that this process may use.
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = build_network(args.model, image_size=args.image_size, dtype=args.dtype)
     images = np.random.default_rng(0).random(
         (args.batch_size, *network.image_shape), dtype=np.float32
     )
-    ours, compiled, compile_seconds, parameters = our_step(network, images)
-    torch_network = (
-        torch_networks.mnist_vae()
-        if args.model == "mnist"
-        else torch_networks.resnet18_vae(args.image_size)
-    )
-    torch_parameters = sum(p.numel() for p in torch_network.parameters())
-    assert parameters == torch_parameters, (parameters, torch_parameters)
-    theirs = torch_step(torch_network, images, dtype=args.dtype)
+    packages, torch_settings, theirs = ["jax", "jaxlib", "flax", "optax"], None, {}
+    torch_parameters = None
+    if timing.torch_is_installed():
+        from benchmarks import torch_device
 
-    seconds = timing.by_turns({"ours": ours, "torch": theirs}, repeats=args.repeats)
+        device = torch_device.match_jax()
+        theirs["torch"], torch_parameters = torch_step(
+            args.model, images, device=device, dtype=args.dtype
+        )
+        packages.append("torch")
+        torch_settings = torch_device.settings()
+    ours, program, compile_seconds, parameters = our_step(network, images)
+    assert torch_parameters in (None, parameters), (torch_parameters, parameters)
+
+    seconds = timing.by_turns({"ours": ours} | theirs, repeats=args.repeats)
     result = {
         "model": args.model,
         "dtype": args.dtype,
         "batch_size": args.batch_size,
         "image_shape": network.image_shape,
         "parameters": parameters,
-        "threads": torch.get_num_threads(),
+        "torch": torch_settings,
         "compile_seconds": compile_seconds,
         "seconds": {name: timing.spread(times) for name, times in seconds.items()},
-        "torch_over_ours": timing.ratio(seconds["torch"], seconds["ours"]),
     }
+    if theirs:
+        result["torch_over_ours"] = timing.ratio(seconds["torch"], seconds["ours"])
     if jax.default_backend() != "cpu":
         median = result["seconds"]["ours"]["median"]
-        result["achieved"] = achieved(compiled, median, args.dtype)
-    timing.print_result("train_step", result, packages=["jax", "jaxlib", "torch"])
+        result["achieved"] = achieved(program, median, args.dtype)
+    timing.print_result("train_step", result, packages=packages)
 
 
 if __name__ == "__main__":

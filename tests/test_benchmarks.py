@@ -1,0 +1,146 @@
+"""Each benchmark run small, as its README says to run it."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("train_step", "attention_maps", "input_pipeline")
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+SPREAD = ["p10", "median", "p90"]
+
+
+@pytest.fixture
+def benchmarks_on_path(monkeypatch):
+    """The benchmarks are no part of the distribution: they import from the root."""
+    monkeypatch.syspath_prepend(ROOT)
+
+
+def run(script: str, *flags: str) -> tuple[dict, str]:
+    """The one line that the script prints, read, and its complaints."""
+    finished = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{script}", "--repeats", "1", *flags],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": ""},  # one device, as a user has it
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    (line,) = finished.stdout.splitlines()
+    record = json.loads(line)
+    assert record["benchmark"] == script
+    assert {"jax", "jaxlib", "python"} <= set(record["versions"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["date"])
+    assert record["device"].startswith("cpu: ")
+    assert re.search(r", \d+ cores$", record["machine"])
+    return record, finished.stderr
+
+
+def assert_spreads(spreads: dict, names: set[str]) -> None:
+    assert set(spreads) == names
+    for spread in spreads.values():
+        assert list(spread) == SPREAD
+        assert 0 < spread["p10"] <= spread["median"] <= spread["p90"]
+
+
+def assert_torch(record: dict, complaints: str) -> None:
+    """PyTorch's part is there, or its absence is said, not on standard output."""
+    assert ("torch" in record["versions"]) == HAS_TORCH
+    assert ("PyTorch is not installed" in complaints) != HAS_TORCH
+    if HAS_TORCH:
+        assert record["torch"]["mode"] == "eager, NCHW"
+        assert record["torch"]["float32_matmul_precision"] == "highest"
+        cores = int(record["machine"].split(", ")[1].removesuffix(" cores"))
+        assert record["torch"]["threads"] == cores
+
+
+def test_train_step():
+    record, complaints = run("train_step", "--model", "mnist", "--batch-size", "2")
+    assert record["parameters"] == 13_216_193
+    assert record["compile_seconds"] > 0
+    assert_spreads(record["seconds"], {"ours"} | ({"torch"} if HAS_TORCH else set()))
+    assert ("torch_over_ours" in record) == HAS_TORCH
+    assert_torch(record, complaints)
+
+
+def test_attention_maps():
+    record, complaints = run("attention_maps", "--batch-size", "2")
+    ours = {"forward", "maps_relu2", "maps_conv2", "loop_relu2", "score_conv2"}
+    theirs = {"torch_forward", "torch_loop_relu2", "torch_score_conv2"}
+    assert set(record["compile_seconds"]) == ours
+    assert_spreads(record["seconds"], ours | (theirs if HAS_TORCH else set()))
+    ratios = {"maps_relu2_over_forward", "maps_conv2_over_forward"}
+    ratios |= {"loop_relu2_over_maps_relu2", "loop_relu2_over_maps_conv2"}
+    if HAS_TORCH:
+        ratios |= {"torch_loop_relu2_over_maps_relu2", "torch_forward_over_forward"}
+        ratios |= {"torch_loop_relu2_over_maps_conv2"}
+        ratios |= {"torch_score_conv2_over_score_conv2"}
+    assert_spreads(record["ratios"], ratios)
+    assert_torch(record, complaints)
+
+
+def test_input_pipeline():
+    record, _ = run("input_pipeline", "--batches", "1", "--images", "20")
+    assert (record["image_size"], record["batch_size"], record["width"]) == (64, 16, 16)
+    assert record["compile_seconds"] > 0
+    assert_spreads(record["images_per_second"], {"pipeline", "training"})
+    assert_spreads({"ratio": record["pipeline_over_training"]}, {"ratio"})
+
+
+def test_the_ways_to_the_maps_that_are_compared_give_the_same_maps(benchmarks_on_path):
+    import jax.numpy as jnp
+
+    from benchmarks import attention_maps
+    from vae_jax.models import mnist_vae
+
+    images = np.random.default_rng(0).random((2, 28, 28, 1), dtype=np.float32)
+    ways, _ = attention_maps.our_ways(mnist_vae(), jnp.asarray(images))
+    one_by_one = np.stack(ways["loop_relu2"](), axis=1)
+    assert one_by_one.max() > 0
+    np.testing.assert_allclose(ways["maps_relu2"](), one_by_one, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
+@pytest.mark.parametrize("backend", ["gpu", "tpu"])
+def test_a_device_that_pytorch_lacks_is_one_line(
+    benchmarks_on_path, monkeypatch, backend
+):
+    import jax
+    import torch
+
+    from benchmarks import torch_device
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=rf"^error: JAX computes on a {backend}, .*$"):
+        torch_device.match_jax()
+
+
+def test_a_ratio_is_taken_turn_by_turn(benchmarks_on_path):
+    from benchmarks import timing
+
+    # Load that doubles both calls of a turn leaves no trace in the ratio.
+    assert timing.ratio([2.0, 4.0, 2.0], [1.0, 2.0, 1.0]) == dict.fromkeys(SPREAD, 2.0)
+
+
+def test_the_readme_names_every_script_and_only_flags_that_exist():
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    commands = re.findall(r"`python -m benchmarks\.(\w+)(.*?)`", text)
+    assert {script for script, _ in commands} == set(SCRIPTS)
+    for script, flags in commands:
+        source = (ROOT / "benchmarks" / f"{script}.py").read_text()
+        assert all(f'"{flag}"' in source for flag in re.findall(r"--[\w-]+", flags))
+
+
+def test_the_spread_of_eleven_equally_spaced_times(benchmarks_on_path):
+    from benchmarks import timing
+
+    times = [float(i) for i in range(11)]
+    assert timing.spread(times) == {"p10": 1.0, "median": 5.0, "p90": 9.0}
