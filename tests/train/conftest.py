@@ -46,6 +46,8 @@ def launch(compilation_cache_dir):
     def start(*arguments, devices=1):
         flags = f"--xla_force_host_platform_device_count={devices}"
         environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+        # These are compiled as users compile them, not as tests do.
+        environment.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
         environment["JAX_COMPILATION_CACHE_DIR"] = compilation_cache_dir
         environment |= {name.upper(): str(value) for name, value in CACHE.items()}
         process = subprocess.Popen(

@@ -81,6 +81,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps-per-call", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--coordinator-address")
     parser.add_argument("--num-processes", type=int)
@@ -103,6 +104,7 @@ def main():
             mesh=mesh,
             checkpoints=checkpoints,
             evaluate=evaluate,
+            steps_per_call=flags.steps_per_call,
             log_every=1,
             evaluate_every=40,
             checkpoint_every=20,

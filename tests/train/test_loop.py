@@ -75,6 +75,56 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     assert read_metrics(tmp_path / "cut") == read_metrics(tmp_path / "whole")
 
 
+def test_a_signal_during_the_last_evaluation_still_stops_the_program(
+    toy, fit, tmp_path
+):
+    def evaluate(state):
+        if int(state.step) == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return toy.evaluate(state)
+
+    with pytest.raises(train.Interrupted, match="after step 30, which is saved"):
+        fit("run", evaluate=evaluate)
+    assert (tmp_path / "run" / "checkpoints" / "30").is_dir()
+
+
+def test_a_handler_that_python_did_not_set_is_left_alone(toy, fit, monkeypatch):
+    read = signal.getsignal
+    monkeypatch.setattr(
+        signal, "getsignal", lambda s: None if s == signal.SIGTERM else read(s)
+    )
+    seen = []
+
+    def evaluate(state):
+        seen.append(read(signal.SIGTERM))
+        return toy.evaluate(state)
+
+    before = read(signal.SIGTERM)
+    fit("run", evaluate=evaluate)
+    assert seen == [before] * 3
+
+
+def test_lines_are_in_the_file_while_the_run_goes_on(toy, fit, tmp_path):
+    file, seen = tmp_path / "run" / "metrics.jsonl", []
+
+    def watched(start):
+        for batch in toy.batches(start):
+            seen.append(file.read_text().count("\n"))
+            yield batch
+
+    fit("run", batches=watched, steps=20, log_every=1, evaluate=None,
+        checkpoint_every=20)  # fmt: skip
+    assert seen[-1] > 10
+
+
+@pytest.mark.parametrize(
+    "name", ["steps_per_call", "log_every", "evaluate_every", "checkpoint_every"]
+)
+def test_every_nought_steps_is_refused(fit, name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1 step, got 0;"):
+        fit("run", **{name: 0})
+
+
 def test_lines_after_the_last_checkpoint_are_written_once(
     toy, fit, tmp_path, read_metrics
 ):

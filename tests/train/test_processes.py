@@ -79,7 +79,9 @@ def start_two(launch, workdir, *flags):
 
 def test_two_processes_are_one_run(launch, tmp_path, whole_run, read_metrics):
     """SIGTERM to one stops both after the same step; one process alone can go on."""
-    two = start_two(launch, tmp_path / "two", "--steps", STEPS, "--pause", 0.02)
+    # Several steps a call: the processes agree on a call, whatever its steps.
+    flags = ("--steps", STEPS, "--pause", 0.02, "--steps-per-call", 3)
+    two = start_two(launch, tmp_path / "two", *flags)
     wait_for_a_save(two[0], tmp_path / "two")
     two[1].send_signal(signal.SIGTERM)
     said = [finish(process, code=143) for process in two]

@@ -57,3 +57,12 @@ def test_a_run_that_cannot_join_the_others_does_not_go_on_alone(monkeypatch):
         ConnectionError, match=r"^initialize_distributed: could not join"
     ):
         initialize_distributed()
+
+
+def test_an_error_without_a_text_is_named(monkeypatch):
+    def fail(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    with pytest.raises(ConnectionError, match=r"other processes \(RuntimeError\(\)\)"):
+        initialize_distributed()

@@ -266,7 +266,7 @@ def _one_line_disk_errors(workdir: Path) -> Iterator[None]:
         )
         if found is None and not isinstance(error, OSError):
             raise
-        reason = found[0] if found else str(error).splitlines()[0]
+        reason = found[0] if found else (str(error) or repr(error)).splitlines()[0]
         raise OSError(
             getattr(error, "errno", None) or errno.EIO,
             f"Checkpoints: could not save to {workdir} ({reason}). "

@@ -1,12 +1,17 @@
 """Notices that the run is asked to stop: by SIGTERM, Ctrl-C, or its scheduler."""
 
 import contextlib
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
 
 import jax
 from jax.experimental import multihost_utils
+
+_questions = itertools.count()
+"""Numbers what is asked of `jax.distributed`: it answers at an agreed number, so none
+may be left out, and over all runs of this process none may come twice."""
 
 
 class Interrupted(SystemExit):
@@ -21,27 +26,30 @@ class Interrupted(SystemExit):
 
 
 @contextlib.contextmanager
-def watch_for_interruption() -> Iterator[Callable[[int], signal.Signals | None]]:
-    """Yields `interrupted(step)`: the signal to stop for, None to go on.
+def watch_for_interruption() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Yields `interrupted()`: the signal to stop for, None to go on.
 
-    With `jax.distributed` all processes must ask at the same steps; a SIGTERM to any of
-    them is then answered by all at one step. A second signal acts as without this.
+    With `jax.distributed` all processes must ask equally often, at the same steps; a
+    SIGTERM to any of them is then answered by all at one step. A second signal acts as
+    without this.
     """
     if jax.distributed.is_initialized():
         # jax has its own handler there; one in Python would take its place.
         yield (
-            lambda step: (
+            lambda: (
                 signal.SIGTERM
-                if multihost_utils.reached_preemption_sync_point(step)
+                if multihost_utils.reached_preemption_sync_point(next(_questions))
                 else None
             )
         )
         return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda step: None  # only the main thread may handle signals
+        yield lambda: None  # only the main thread may handle signals
         return
     received: list[signal.Signals] = []
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    # None is a handler that Python did not set and could not put back: it stays.
+    before = {s: handler for s, handler in handlers.items() if handler is not None}
 
     def note(number, frame):
         received.append(signal.Signals(number))
@@ -50,7 +58,7 @@ def watch_for_interruption() -> Iterator[Callable[[int], signal.Signals | None]]
     for number in before:
         signal.signal(number, note)
     try:
-        yield lambda step: received[0] if received else None
+        yield lambda: received[0] if received else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -62,10 +62,17 @@ def fit(
         Interrupted: After SIGTERM or Ctrl-C, when the state is saved (a SystemExit with
             code 143 or 130). Not without `checkpoints`.
         FloatingPointError: A metric was not finite; names the step and the metrics.
-        ValueError: The batch size does not divide over the devices, the batches ended
-            early, or the checkpoint is of another configuration.
+        ValueError: A number of steps is not positive, the batch size does not divide
+            over the devices, the batches ended early, or the checkpoint is of another
+            configuration.
         OSError: A checkpoint could not be written.
     """
+    _require_positive(
+        steps_per_call=steps_per_call,
+        log_every=log_every,
+        evaluate_every=evaluate_every,
+        checkpoint_every=checkpoint_every,
+    )
     if checkpoints and (saved := checkpoints.restore(state)) is not None:
         state = saved
     start = int(state.step)
@@ -77,15 +84,16 @@ def fit(
     with contextlib.ExitStack() as stack:
         journal = _open_journal(stack, checkpoints, start, steps, log_every=log_every)
         watch = watch_for_interruption() if checkpoints else contextlib.nullcontext()
-        interrupted = stack.enter_context(watch) or (lambda step: None)
+        interrupted = stack.enter_context(watch) or (lambda: None)
         take_steps = jit_steps(train_step, mesh)
         source = _Source(batches(start), mesh)
         every = [evaluate_every, checkpoint_every] if evaluate else [checkpoint_every]
+        last, received = start, None
         for first, last in _dispatches(start, steps, steps_per_call, every):
             inputs = source.take(last - first, at=first)
             state, metrics = take_steps(state, inputs)
             journal.add(last, metrics, batch_size=source.batch_size)
-            received = interrupted(last)
+            received = interrupted()
             evaluating = evaluate and (last % evaluate_every == 0 or last == steps)
             saving = last % checkpoint_every == 0 or last == steps
             if not (received or evaluating or saving):
@@ -95,14 +103,25 @@ def fit(
             journal.record_evaluation(last, figures)
             if checkpoints:
                 checkpoints.save(state, figures=figures)
-            if received and checkpoints:
-                checkpoints.wait()
+            if received:
+                break
+        if checkpoints:
+            checkpoints.wait()
+            # Again: for a signal during the last evaluation or save.
+            if received := received or interrupted():
                 stopped = Interrupted(received, last)
                 journal.say(str(stopped))
                 raise stopped
-        if checkpoints:
-            checkpoints.wait()
     return state
+
+
+def _require_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(
+                f"fit: {name} must be at least 1 step, got {number}; a number beyond "
+                "the last step is never reached."
+            )
 
 
 def _open_journal(

@@ -26,7 +26,7 @@ class Recorder:
         rewritten = path.with_suffix(".jsonl.tmp")
         rewritten.write_text("".join(_to_json(line) for line in kept))
         rewritten.replace(path)
-        self._lines = path.open("a")
+        self._lines = path.open("a", buffering=1)  # lines show while it is followed
         self._events = SummaryWriter(
             str(workdir / "tensorboard"), purge_step=start_step + 1
         )

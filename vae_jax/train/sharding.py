@@ -32,10 +32,11 @@ def initialize_distributed(
     try:
         jax.distributed.initialize(*arguments)
     except (RuntimeError, ValueError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise ConnectionError(
-            "initialize_distributed: could not join the other processes "
-            f"({str(error).splitlines()[0]}) Give coordinator_address, num_processes "
-            "and process_id, start this before other jax code, and see docs/pods.md."
+            f"initialize_distributed: could not join the other processes ({reason}) "
+            "Give coordinator_address, num_processes and process_id, start this before "
+            "other jax code, and see docs/pods.md."
         ) from error
 
 
