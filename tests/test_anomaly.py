@@ -1,5 +1,7 @@
 """Facts about anomaly maps, image scores and thresholds."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,17 @@ def test_residuals_by_hand():
     assert anomaly.squared_residual(images, reconstructions).item() == 2.5
     product = anomaly.residual_times_gradient(images - reconstructions, gradient)
     assert product.item() == (2 * 5 + 1 * 2) / 2
+
+
+@pytest.mark.parametrize(
+    "name", ["absolute_residual", "squared_residual", "residual_times_gradient"]
+)
+def test_grey_and_colour_do_not_broadcast(name):
+    # Unwrapped, because the shape checks of the test run would speak first.
+    unchecked = inspect.unwrap(getattr(anomaly, name))
+    grey, colour = np.zeros((2, 4, 4, 1)), np.zeros((2, 4, 4, 3))
+    with pytest.raises(ValueError, match=rf"{name}: .* equal shapes, got .*4, 1\) and"):
+        unchecked(grey, colour)
 
 
 # A sigma of 8 reaches 32 pixels: the reflections of a map of 7 fold several times.

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from vae_jax.distributions import require_equal_shapes
+
 AnyArray = Array | np.ndarray
 ImageBatch = Float[AnyArray, "batch rows columns channel"]
 Maps = Float[AnyArray, "batch rows columns"]
@@ -30,7 +32,10 @@ def absolute_residual(
     images: ImageBatch,
     reconstructions: ImageBatch,
 ) -> Float[Array, "batch rows columns"]:
-    """|image - reconstruction|, averaged over channels."""
+    """|image - reconstruction|, averaged over channels; shapes must be equal."""
+    require_equal_shapes(
+        "absolute_residual", images=images, reconstructions=reconstructions
+    )
     return jnp.abs(images - reconstructions).mean(-1)
 
 
@@ -38,7 +43,10 @@ def squared_residual(
     images: ImageBatch,
     reconstructions: ImageBatch,
 ) -> Float[Array, "batch rows columns"]:
-    """(image - reconstruction)², averaged over channels."""
+    """(image - reconstruction)², averaged over channels; shapes must be equal."""
+    require_equal_shapes(
+        "squared_residual", images=images, reconstructions=reconstructions
+    )
     return jnp.square(images - reconstructions).mean(-1)
 
 
@@ -49,8 +57,11 @@ def residual_times_gradient(
 
     `residuals` are image - reconstruction, `gradient` that of a scalar score of each
     image (the reconstruction error, the KL, the negative ELBO) with respect to the
-    image (Zimmerer et al. 2019). Either may be whitened.
+    image (Zimmerer et al. 2019), of the same shape. Either may be whitened.
     """
+    require_equal_shapes(
+        "residual_times_gradient", residuals=residuals, gradient=gradient
+    )
     return jnp.abs(residuals * gradient).mean(-1)
 
 
@@ -118,7 +129,10 @@ def gaussian_blur(
     map stays flat and the sum of a map is kept. A sigma of 0 changes nothing.
     """
     if not 0 <= sigma < math.inf:
-        raise ValueError(f"gaussian_blur: sigma must be 0 or more, got {sigma}.")
+        raise ValueError(
+            f"gaussian_blur: sigma must be a number of pixels, 0 or more, got {sigma}; "
+            "0 leaves the maps as they are."
+        )
     radius = math.floor(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     taps = np.exp(-0.5 * np.square(offsets / sigma)) if radius else np.ones(1)
@@ -143,7 +157,8 @@ def image_score(maps: Maps, *, top_fraction: float = 0.0) -> Float[Array, " batc
     """Mean of the highest `top_fraction` of each map's pixels; 0 takes the maximum."""
     if not 0 <= top_fraction <= 1:
         raise ValueError(
-            f"image_score: top_fraction must be in [0, 1], got {top_fraction}."
+            f"image_score: top_fraction must be in [0, 1], got {top_fraction}; 0 takes "
+            "the highest pixel, 1 the mean of all."
         )
     pixels = maps.reshape(maps.shape[0], -1)
     count = max(1, round(top_fraction * pixels.shape[1]))

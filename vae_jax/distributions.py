@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, ScalarLike
 
 LOG_TWO_PI = 1.8378770664093453
@@ -21,6 +22,19 @@ _HALF_BIN = 1 / 255  # 256 levels on [-1, 1] lie 2/255 apart.
 def at_least_float32(x: Float[Array, "*shape"] | ScalarLike) -> Float[Array, "*shape"]:
     """Widens float16 and bfloat16 to float32; float32 and float64 stay as they are."""
     return jnp.asarray(x, jnp.result_type(x, jnp.float32))
+
+
+def require_equal_shapes(function: str, **arrays: jax.Array | np.ndarray) -> None:
+    """Raises a ValueError from `function` unless the named arrays have one shape.
+
+    Broadcasting would turn grey images and colour logits into a plausible number.
+    """
+    shapes = [array.shape for array in arrays.values()]
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            f"{function}: {' and '.join(arrays)} must have equal shapes, got "
+            f"{' and '.join(map(str, shapes))}; broadcast them before if it is meant."
+        )
 
 
 def normal_log_prob(

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import jax
@@ -167,6 +168,26 @@ def test_negative_free_bits_are_refused():
 def test_free_bits_with_a_capacity_are_refused():
     with pytest.raises(ValueError, match=r"free_bits=0.5 and capacity=5.0; leave one"):
         losses.negative_elbo(LOG_LIKELIHOOD, KL, free_bits=0.5, capacity=5.0)
+
+
+# Unwrapped, because the shape checks of the test run would speak first.
+
+
+@pytest.mark.parametrize("logvar", [jnp.zeros((1, 2)), jnp.zeros(2), jnp.zeros(())])
+def test_mean_and_logvar_do_not_broadcast(logvar):
+    with pytest.raises(
+        ValueError, match=r"mean and logvar must have equal shapes, got \(3, 2\) and "
+    ):
+        inspect.unwrap(losses.gaussian_kl)(jnp.zeros((3, 2)), logvar)
+
+
+@pytest.mark.parametrize(
+    ("log_likelihood", "kl"),
+    [((3, 1), (3, 2)), ((1,), (3, 2)), ((), (3, 2)), ((3,), (3,)), ((3,), (2, 3, 2))],
+)
+def test_an_elbo_of_other_shapes_is_refused(log_likelihood, kl):
+    with pytest.raises(ValueError, match=r"log_likelihood must be \[batch\] and kl_"):
+        inspect.unwrap(losses.negative_elbo)(jnp.zeros(log_likelihood), jnp.zeros(kl))
 
 
 # Importance-weighted bound

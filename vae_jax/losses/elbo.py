@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
-from vae_jax.distributions import at_least_float32, normal_kl
+from vae_jax.distributions import at_least_float32, normal_kl, require_equal_shapes
 
 ConstraintOn = Literal["example", "batch_mean"]
 
@@ -29,8 +29,12 @@ def gaussian_kl(
 ) -> Float[Array, "*batch latent"]:
     """KL(N(mean, exp(logvar)) || N(0, 1)) of each latent, in nats.
 
+    Raises:
+        ValueError: If the shapes differ.
+
     Source: Kingma and Welling 2014, appendix B.
     """
+    require_equal_shapes("gaussian_kl", mean=mean, logvar=logvar)
     return normal_kl(mean, logvar, 0.0, 0.0)
 
 
@@ -59,8 +63,15 @@ def negative_elbo(
             batch, and only the mean of the losses is that objective.
 
     Raises:
-        ValueError: If free_bits is negative, or is combined with a capacity.
+        ValueError: If free_bits is negative, or is combined with a capacity, or the
+            shapes are not [batch] and [batch latent].
     """
+    if kl_per_latent.ndim != 2 or log_likelihood.shape != kl_per_latent.shape[:1]:
+        raise ValueError(
+            "negative_elbo: log_likelihood must be [batch] and kl_per_latent [batch "
+            f"latent], got {log_likelihood.shape} and {kl_per_latent.shape}; sum the "
+            "likelihood over pixels, and the KL not at all."
+        )
     if free_bits < 0:
         raise ValueError(
             f"negative_elbo: free_bits must be at least 0 nats, got {free_bits}."

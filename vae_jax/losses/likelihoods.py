@@ -13,7 +13,9 @@ def bernoulli_log_likelihood(
     Raises:
         ValueError: If the shapes differ.
     """
-    _require_equal_shapes("bernoulli_log_likelihood", images, "logits", logits)
+    distributions.require_equal_shapes(
+        "bernoulli_log_likelihood", images=images, logits=logits
+    )
     return _sum_event(distributions.bernoulli_log_prob(images, logits))
 
 
@@ -30,7 +32,9 @@ def gaussian_log_likelihood(
     Raises:
         ValueError: If the shapes differ.
     """
-    _require_equal_shapes("gaussian_log_likelihood", images, "mean", mean)
+    distributions.require_equal_shapes(
+        "gaussian_log_likelihood", images=images, mean=mean
+    )
     return _sum_event(distributions.normal_log_prob(images, mean, logvar))
 
 
@@ -50,12 +54,3 @@ def discretised_logistic_mixture_log_likelihood(
 
 def _sum_event(log_prob: Float[Array, " batch *event"]) -> Float[Array, " batch"]:
     return log_prob.sum(axis=tuple(range(1, log_prob.ndim)))
-
-
-def _require_equal_shapes(function: str, images: Array, name: str, other: Array):
-    # Broadcasting would turn grey images and colour logits into a plausible number.
-    if images.shape != other.shape:
-        raise ValueError(
-            f"{function}: {name} must have the shape of images {images.shape}, "
-            f"got {other.shape}."
-        )
