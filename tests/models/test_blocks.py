@@ -11,6 +11,7 @@ from vae_jax.models.blocks import (
     ConvTranspose,
     Dense,
     DenseOverFeatures,
+    PosteriorHeads,
     channel_tap,
     normalise,
     tap,
@@ -119,6 +120,37 @@ def test_dense_over_features_passes_a_channel_shift_as_the_spatial_sum():
         layer.apply(variables, x + shift[:, None, None, :]),
         atol=1e-5,
     )
+
+
+def test_channel_tap_is_as_precise_as_what_it_taps():
+    """And at least float32: its gradient is a sum over all pixels."""
+
+    def mark(dtype):
+        state = jax.eval_shape(
+            lambda: Doubled().init(jax.random.key(0), jnp.ones((1, 2, 2, 3), dtype))
+        )
+        return state["perturbations"]["input_channels"].dtype
+
+    assert mark(jnp.bfloat16) == mark(jnp.float32) == jnp.float32
+    with jax.enable_x64(True):
+        assert mark(jnp.float64) == jnp.float64
+
+
+@pytest.mark.parametrize(
+    ("layer", "products"), [(PosteriorHeads(3), 2), (DenseOverFeatures(6), 2)]
+)
+def test_heads_and_channel_sums_use_all_of_float32(layer, products):
+    """Where products round their factors by default, as on GPUs and TPUs."""
+    heads = isinstance(layer, PosteriorHeads)
+    x = jnp.ones((2, 4)) if heads else jnp.ones((2, 3, 5, 4))
+    shift = () if heads else (jnp.ones((2, 4)),)
+    variables = layer.init(jax.random.key(0), x, *shift)
+    program = jax.make_jaxpr(lambda v: layer.apply(v, x, *shift))(variables)
+    precisions = [
+        e.params["precision"] for e in program.eqns if e.primitive.name == "dot_general"
+    ]
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    assert precisions.count(highest) == products
 
 
 def test_batch_norm_keeps_a_tenth_of_the_new_statistics():

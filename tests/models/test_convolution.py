@@ -185,6 +185,21 @@ def test_bfloat16_stays_bfloat16_and_near_float32(ours, plain, geometry):
 
 
 @both
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4)], ids=str)
+def test_float64_keeps_its_digits(ours, plain, geometry):
+    with jax.enable_x64(True):
+        images, kernel, options = jax.tree.map(
+            lambda x: x.astype(jnp.float64) if isinstance(x, jax.Array) else x,
+            example(geometry),
+        )
+        found, expected = (
+            gradients(functools.partial(f, **options), images, kernel)
+            for f in (ours, plain)
+        )
+        assert_close(found, expected, relative=1e-13)
+
+
+@both
 def test_batch_split_over_devices_changes_nothing(ours, plain):
     del plain
     images, kernel, options = example(GEOMETRIES[3])

@@ -111,7 +111,12 @@ def test_encoder_agrees_with_torch(variables):
     for name, ours in posterior._asdict().items():
         head = params["heads"][name]
         theirs = x.mean((2, 3)) @ head["kernel"] + head["bias"]
-        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
+        # Rounding in a float32 sum goes with its terms, which the largest entry is
+        # of the size of, and not with what is left of them in a small entry.
+        largest = np.abs(theirs.numpy()).max()
+        np.testing.assert_allclose(
+            ours / largest, theirs.numpy() / largest, rtol=0, atol=1e-6
+        )
 
 
 def test_parameters_are_those_of_resnet18():

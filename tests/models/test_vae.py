@@ -1,4 +1,5 @@
 import functools
+import inspect
 
 import flax
 import jax
@@ -177,6 +178,13 @@ def test_group_norm_is_the_same_in_training():
         model.apply, init(model, key=KEYS[2]), IMAGES, noise=NOISE
     )
     jax.tree.map(np.testing.assert_array_equal, apply(train=True), apply(train=False))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (32, 32, 1), (1, 1, 1)])
+def test_a_pixel_bias_of_another_shape_is_refused(shape):
+    model = small_vae(image_size=64, width=4)
+    with pytest.raises(ValueError, match=r"init: .* shape \(64, 64, 1\), got"):
+        inspect.unwrap(init)(model, key=KEYS[2], pixel_bias=jnp.zeros(shape))
 
 
 @pytest.mark.parametrize("norm", [None, "batch", "group"])

@@ -1,3 +1,5 @@
+"""Variational autoencoders in Linen, with activations marked to be explained."""
+
 from vae_jax.models.blocks import Posterior
 from vae_jax.models.vae import (
     VAE,

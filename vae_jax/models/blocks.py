@@ -1,5 +1,6 @@
 """Layers that the networks share, and the marks that make an activation explainable."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, assert_never
@@ -56,7 +57,8 @@ def channel_tap(
     ):
         return None
     batch, _, _, channels = activation.shape
-    return module.perturb(name, jnp.zeros((batch, channels), jnp.float32))
+    dtype = jnp.promote_types(activation.dtype, jnp.float32)
+    return module.perturb(name, jnp.zeros((batch, channels), dtype))
 
 
 def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
@@ -135,6 +137,7 @@ class Dense(nn.Module):
 
     features: int
     dtype: DTypeLike = jnp.float32
+    precision: jax.lax.PrecisionLike = None
 
     @nn.compact
     def __call__(
@@ -143,7 +146,10 @@ class Dense(nn.Module):
         """The map of `inputs`, in `dtype`."""
         fan_in = inputs.shape[-1]
         kernel = _kernel(self, (fan_in, self.features), fan_in).astype(self.dtype)
-        return _add_bias(self, inputs.astype(self.dtype) @ kernel, fan_in)
+        outputs = jnp.matmul(
+            inputs.astype(self.dtype), kernel, precision=self.precision
+        )
+        return _add_bias(self, outputs, fan_in)
 
 
 class DenseOverFeatures(nn.Module):
@@ -168,9 +174,11 @@ class DenseOverFeatures(nn.Module):
             # The sum of the kernel over pixels, as the matrix product that XLA's CPU
             # code takes hundreds of times less time for.
             pixels = math.prod(size)
-            summed = jnp.ones(pixels) @ kernel.reshape(pixels, -1)
+            # And all of float32 where products are shorter by default.
+            product = functools.partial(jnp.matmul, precision="highest")
+            summed = product(jnp.ones(pixels, kernel.dtype), kernel.reshape(pixels, -1))
             summed = summed.reshape(channels, self.features)
-            outputs += (channel_perturbation @ summed).astype(self.dtype)
+            outputs += product(channel_perturbation, summed).astype(self.dtype)
         return _add_bias(self, outputs, fan_in)
 
 
@@ -183,10 +191,12 @@ class PosteriorHeads(nn.Module):
     def __call__(self, features: Float[Array, "batch channel"]) -> Posterior:
         """q(latent | image) from the last features."""
         # In float32 whatever the network computes in: 8 bits of a mean are too few.
+        # "highest", because GPUs and TPUs round the factors of float32 by default.
+        head = functools.partial(Dense, self.latents, precision="highest")
         features = features.astype(jnp.float32)
         return Posterior(
-            mean=Dense(self.latents, name="mean")(features),
-            logvar=Dense(self.latents, name="logvar")(features),
+            mean=head(name="mean")(features),
+            logvar=head(name="logvar")(features),
         )
 
 

@@ -183,6 +183,7 @@ def _kernel_gradient_by_products(
     kernel_height, kernel_width = geometry.kernel_size
     batch, rows, columns, out = features.shape
     channels = images.shape[-1]
+    dtype = jnp.promote_types(images.dtype, jnp.float32)
     edges = (padding, padding)
     padded = jnp.pad(images, ((0, 0), edges, edges, (0, 0)))
     step = _rows_at_a_time(rows, positions_per_row=batch * columns)
@@ -199,13 +200,13 @@ def _kernel_gradient_by_products(
             patches,
             block,
             (((0, 1, 2), (0, 1, 2)), ((), ())),
-            preferred_element_type=jnp.float32,
+            preferred_element_type=dtype,
         )
 
     def add(i, total):
         return total + jnp.stack([product(i * step, k) for k in range(kernel_height)])
 
-    zeros = jnp.zeros((kernel_height, kernel_width * channels, out), jnp.float32)
+    zeros = jnp.zeros((kernel_height, kernel_width * channels, out), dtype)
     total = lax.fori_loop(0, rows // step, add, zeros)
     shape = (kernel_height, kernel_width, channels, out)
     return total.reshape(shape).astype(images.dtype)

@@ -97,7 +97,15 @@ def init(
         key: Of the initial values.
         pixel_bias: What the decoder's pixel bias, if it has one, begins at: the mean
             training image, as logits where the likelihood takes logits. None: zeros.
+
+    Raises:
+        ValueError: if `pixel_bias` is not of the shape of the images.
     """
+    if pixel_bias is not None and pixel_bias.shape != model.image_shape:
+        raise ValueError(
+            f"init: pixel_bias must be one image of shape {model.image_shape}, got "
+            f"{pixel_bias.shape}; give the mean over images of the network's size."
+        )
     initial = model.lazy_init(
         key,
         jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32),
