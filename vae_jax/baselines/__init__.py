@@ -1,1 +1,1 @@
-
+"""What a method is compared with."""

@@ -1,4 +1,4 @@
-"""Maps that know nothing of normality: a method must beat them to have shown anything.
+"""Maps that need no model: a method must beat them to have shown anything.
 
 They suit any category and are never tuned to one. `window` is the standard deviation
 of their Gaussian window as a share of the image's rows; 0 leaves the map sharp.
