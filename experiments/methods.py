@@ -153,10 +153,12 @@ def _silhouette(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
     return floors.silhouette(images)
 
 
-DEFAULT_METHOD = "whitened"
+DEFAULT_METHOD = "whitened-calibrated"
+"""Of the attention methods, that with the best AUPRO + IoU on artificial defects pasted
+on validation images, in the mean over the synthetic categories and screw."""
 METHODS = {
-    DEFAULT_METHOD: Method("attention", _whitened),
-    "whitened-calibrated": Method("attention", _calibrated),
+    DEFAULT_METHOD: Method("attention", _calibrated),
+    "whitened": Method("attention", _whitened),
     "residual-x-gradient": Method("attention", _residual_times_gradient),
     "gradient": Method("attention", _gradient),
     "kl": Method("attention", _attend(attention.kl, attention.PAPER)),
@@ -181,4 +183,4 @@ METHODS = {
 
 whitened: the residual times the gradient of the reconstruction error at the input,
 both whitened by the spectrum of normal residuals. whitened-calibrated: the same,
-divided by what is usual at each pixel, for images that are aligned."""
+divided by what is usual at each pixel."""

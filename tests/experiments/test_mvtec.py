@@ -1,17 +1,20 @@
+import csv
 import dataclasses
 import json
 import math
+import shlex
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import mvtec, runner
-from experiments.localisation import COLUMNS
+from experiments import localisation, mvtec, runner
+from experiments.localisation import COLUMNS, MEAN
 from experiments.methods import METHODS
+from vae_jax import train
 from vae_jax.data import synthetic
 
-CATEGORY = "synthetic_gear"
+CATEGORIES = ("synthetic_gear", "synthetic_wood")
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +24,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(folder):
-    data = synthetic.write_synthetic(folder / "data", image_size=32, train=12, test=16)
+    data = synthetic.write_synthetic(folder / "data", image_size=48, train=12, test=16)
     settings = dataclasses.replace(
         mvtec.QUICK,
         workdir=str(folder / "run"),
         image_size=32,
+        width=4,
         latents=4,
         epochs=6,
         batch_size=8,
@@ -33,7 +37,8 @@ def config(folder):
     )
     return mvtec.Config(
         data_dir=str(data),
-        category=(CATEGORY,),
+        category=CATEGORIES,
+        channels=1,  # both compile to one program
         cache_dir=str(folder / "cache"),
         settings=settings,
     )
@@ -44,45 +49,94 @@ def rows(config):
     return mvtec.main(config)
 
 
+@pytest.fixture
+def no_training(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(train, "fit", refuse)
+
+
+def changed(config, **settings):
+    return dataclasses.replace(
+        config, settings=dataclasses.replace(config.settings, **settings)
+    )
+
+
+def results(folder):
+    return json.loads((folder / "run" / "results.json").read_text())
+
+
 def test_every_method_has_a_row_with_every_figure(rows, folder):
-    content = json.loads((folder / "run" / "results.json").read_text())
-    assert content["rows"] == rows
-    assert [row["method"] for row in rows] == list(METHODS)
+    assert results(folder)["rows"] == rows
+    expected = [(c, m) for c in (*CATEGORIES, MEAN) for m in METHODS]
+    assert [(row["category"], row["method"]) for row in rows] == expected
     assert {row["kind"] for row in rows} == {"attention", "baseline", "floor"}
     for row in rows:
         assert row.keys() == COLUMNS.keys()
         assert all(math.isfinite(row[name]) for name in list(COLUMNS)[3:])
 
 
+def test_mean_is_that_of_the_categories(rows):
+    gear, wood, mean = (rows[i * len(METHODS)]["aupro"] for i in range(3))
+    assert mean == pytest.approx((gear + wood) / 2)
+
+
+def test_csv_holds_the_rows_of_the_json(rows, folder):
+    with open(folder / "run" / "results.csv", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["method"] for row in written] == [row["method"] for row in rows]
+    assert float(written[0]["aupro"]) == rows[0]["aupro"]
+
+
 def test_results_say_what_they_were_made_from(rows, config, folder):
-    content = json.loads((folder / "run" / "results.json").read_text())
+    content = results(folder)
     assert content["config"]["settings"]["epochs"] == 6
     assert content["data"]["source"] == config.data_dir
-    assert content["data"][CATEGORY]["train_images"] == 11
-    assert content["data"][CATEGORY]["validation_images"] == 1
+    assert content["data"]["synthetic_gear"]["train_images"] == 11
+    assert content["data"]["synthetic_gear"]["validation_images"] == 1
     assert {"jax", "device"} <= content["versions"].keys()
-    assert {row["category"] for row in content["defects"]} == {CATEGORY}
+    assert {row["category"] for row in content["defects"]} == set(CATEGORIES)
 
 
 @pytest.mark.parametrize(
     "name", ["panel", "panel_paper", "latents", "curves", "training"]
 )
 def test_every_picture_is_drawn(rows, folder, name):
-    with Image.open(folder / "run" / CATEGORY / f"{name}.png") as picture:
+    with Image.open(folder / "run" / "synthetic_gear" / f"{name}.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
 def test_a_finished_run_is_evaluated_again_without_training(rows, config, folder):
-    log = folder / "run" / CATEGORY / "metrics.jsonl"
+    log = folder / "run" / "synthetic_gear" / "metrics.jsonl"
     before = log.read_text()
-    assert mvtec.main(config) == rows
+    again = mvtec.main(changed(config, resolution="native"))
     assert log.read_text() == before
+    # Native pixels are others; what was chosen at the model's size is the same.
+    assert again[0]["aupro"] != rows[0]["aupro"]
+    assert again[0]["validation_aupro"] == rows[0]["validation_aupro"]
+    assert mvtec.main(config) == rows
 
 
 def test_another_configuration_in_the_same_workdir_is_refused(rows, config):
-    settings = dataclasses.replace(config.settings, latents=5)
     with pytest.raises(ValueError, match=r"settings\.latents: 4 -> 5"):
-        mvtec.main(dataclasses.replace(config, settings=settings))
+        mvtec.main(changed(config, latents=5))
+
+
+def test_without_augmentation_images_are_as_they_are(config, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        localisation, "run", lambda *args: seen.append(args[2]) or stop()
+    )
+
+    def stop():
+        raise KeyboardInterrupt
+
+    for augment in (True, False):
+        with pytest.raises(KeyboardInterrupt):
+            mvtec.main(changed(config, augment=augment))
+    assert seen[0] != seen[1]
+    assert seen[1] == type(seen[1])()
 
 
 @pytest.mark.parametrize(
@@ -90,14 +144,20 @@ def test_another_configuration_in_the_same_workdir_is_refused(rows, config):
     [
         (["--data-dir", "nowhere"], "there is no folder nowhere"),
         (["--category", "synthetic_gaer"], "did you mean 'synthetic_gear'"),
+        (["--category", "synthetic_gear", "tlie"], "there is no 'tlie'"),
+        (["--category"], "at least one category"),
         (["--batch-size", "12"], "multiple of the number of devices"),
-        (["--tap", "conv9"], "unknown tap 'conv9'"),
+        (["--tap", "conv9"], "there is no 'conv9'"),
         (["--network", "resnet18"], "from 64 to 256"),
+        (["--image-size", "8"], "got 8"),
+        (["--cache-dir", "/proc/none"], "--cache-dir"),
+        (["--workdir", "/proc/none"], "cannot write"),
     ],
 )
-def test_a_mistake_is_one_line(config, rows, folder, args, message):
-    settings = dataclasses.replace(config.settings, workdir=str(folder / "mistake"))
-    presets = {"quick": dataclasses.replace(config, settings=settings)}
+def test_a_mistake_is_one_line_before_training(
+    config, folder, no_training, args, message
+):
+    presets = {"quick": changed(config, workdir=str(folder / "mistake"))}
     with pytest.raises(SystemExit) as stopped:
         runner.run(mvtec.main, presets, args)
     assert message in stopped.value.code
@@ -105,8 +165,63 @@ def test_a_mistake_is_one_line(config, rows, folder, args, message):
 
 
 @pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda c: next((c / "ground_truth").glob("*/*.png")).unlink(), "without"),
+        (lambda c: next((c / "test").glob("[!g]*/*.png")).unlink(), "without"),
+        (lambda c: truncate(next((c / "train/good").glob("*.png"))), "000.png"),
+        (lambda c: [p.unlink() for p in (c / "test/good").iterdir()], "good"),
+    ],
+    ids=["defect without mask", "mask without image", "truncated", "one class"],
+)
+def test_bad_data_are_one_line_before_training(
+    config, tmp_path, no_training, spoil, message
+):
+    data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=4, test=16)
+    spoil(data / "synthetic_gear")
+    spoilt = changed(config, workdir=str(tmp_path / "run"))
+    presets = {"quick": dataclasses.replace(spoilt, cache_dir=str(tmp_path / "cache"))}
+    with pytest.raises(SystemExit) as stopped:
+        runner.run(mvtec.main, presets, ["--data-dir", str(data)])
+    assert message in stopped.value.code
+    assert "\n" not in stopped.value.code
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys):
+    data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=4, test=16)
+    next((data / "synthetic_gear" / "ground_truth").glob("*/*.png")).unlink()
+    loaded = localisation.load(
+        config.settings,
+        data,
+        "synthetic_gear",
+        prepared_dir=tmp_path / "prepared",
+        missing_masks="skip",
+    )
+    assert len(loaded.test.images) == 15
+    assert "1 test images left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", mvtec.PRESETS)
+def test_presets_can_run(preset):
+    settings = mvtec.PRESETS[preset].settings
+    localisation.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 0), ("learning_rate", 0.0), ("blur", -1.0), ("ema_decay", 1.0)],
+    [
+        ("epochs", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("blur", -1.0),
+        ("blur", math.nan),
+        ("beta", math.inf),
+        ("ema_decay", 1.0),
+    ],
 )
 def test_impossible_settings_name_their_flag(field, value):
     with pytest.raises(ValueError, match="--" + field.replace("_", "-")):
@@ -118,3 +233,14 @@ def test_published_means_are_those_of_the_paper():
     assert len(mvtec.PUBLISHED) == 15
     assert auroc == pytest.approx(0.861, abs=5e-4)
     assert iou == pytest.approx(0.205, abs=5e-4)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/pods.md"])
+def test_commands_in_the_documents_parse(document, pytestconfig):
+    text = (pytestconfig.rootpath / document).read_text().replace("\\\n", " ")
+    lines = [part for part in text.splitlines() if "-m experiments.mvtec" in part]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.split("-m experiments.mvtec", 1)[1].rstrip('"'))
+        if "--help" not in words:
+            runner.parse(mvtec.PRESETS, words)
