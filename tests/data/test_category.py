@@ -89,6 +89,14 @@ def test_a_test_split_of_one_class_is_refused(data_dir, tmp_path):
         load(data_dir, tmp_path, "screw")
 
 
+def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_png):
+    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 127)
+    with pytest.raises(
+        ValueError, match=r"test/cut/011\.png has a defect, .* paint the defect"
+    ):
+        load(data_dir, tmp_path, "screw")
+
+
 def test_an_image_too_small_is_named(data_dir, tmp_path):
     with pytest.raises(ValueError, match=r"\.png is 40x40 pixels, smaller"):
         load(data_dir, tmp_path, size=256)

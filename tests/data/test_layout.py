@@ -84,7 +84,7 @@ def test_defect_image_without_a_mask(data_dir):
         ValueError, match=r"1 defect images without a mask \(test/cut/003\.png\)"
     ) as error:
         layout.list_category(data_dir, "screw")
-    assert "missing_masks='skip'" in one_line(error)
+    assert "missing_masks='skip' (--missing-masks skip)" in one_line(error)
 
 
 def test_mask_without_an_image(data_dir):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vae_jax.data import images, mvtec_ad
+from vae_jax.data import concurrency, images, mvtec_ad
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_leftovers_of_a_kill_are_never_read_and_cleared_in_time(data_dir, prepar
     stale = prepared_dir / ".screw-unfinished-stale"
     for folder in (fresh, stale):
         (folder / "data" / "mvtec_ad" / "screw").mkdir(parents=True)
-    long_ago = time.time() - 2 * mvtec_ad.STALE_AFTER_SECONDS
+    long_ago = time.time() - 2 * concurrency.STALE_AFTER_SECONDS
     os.utime(stale, (long_ago, long_ago))
     builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
     assert len(mvtec_ad.open_split(builder, "train")) == 6

@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -105,6 +106,15 @@ def test_a_folder_that_holds_the_set_is_left_alone(tmp_path):
     write_synthetic(folder, **SMALL)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_what_a_kill_left_is_cleared_in_time(tmp_path):
+    stale, other = (tmp_path / f".{name}-unfinished-x" for name in ("set", "sets"))
+    for folder in (stale, other):
+        folder.mkdir()
+        os.utime(folder, (1, 1))
+    write_synthetic(tmp_path / "set", **SMALL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "set"]
 
 
 def test_an_empty_folder_is_filled(tmp_path):

@@ -3,14 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from vae_jax.data import images
+from vae_jax.data.concurrency import in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, require_both_classes
 from vae_jax.data.mvtec_ad import Record, Records, open_split, prepare
 
@@ -19,8 +18,6 @@ Progress = Callable[[int, int], None]
 
 DECODED_BYTES = 2 * 1024**3
 """Up to this size the decoded training images are kept in memory."""
-THREADS = 2
-Item = TypeVar("Item")
 
 
 class DecodedOnDemand:
@@ -118,13 +115,13 @@ def load_category(
         progress: called as (done, total) while images are decoded.
 
     Raises:
-        ValueError: bad folder, category, pairing or image, or a test split of one
-            class only.
+        ValueError: bad folder, category, pairing or image, a test split of one class
+            only, or a defect image whose mask is empty.
     """
     builder = prepare(data_dir, category, prepared_dir, missing_masks=missing_masks)
     train, test = open_split(builder, "train"), open_split(builder, "test")
     manifest = builder.manifest
-    channels = channels or builder.config.channels
+    channels = builder.config.channels if channels is None else channels
     paths = [path for path in manifest["files"] if path.startswith("train/")]
     kept, held_out = validation_split(paths, share=validation_share, seed=seed)
     report = _Counter(progress, total=len(train) + len(test))
@@ -181,7 +178,7 @@ def decode_all(
     source: DecodedOnDemand, *, done: Callable[[], None] = lambda: None
 ) -> UInt8[np.ndarray, "image size size channel"]:
     """Decodes every image, in threads; `done` is called after each."""
-    return np.stack(_in_threads(source.__getitem__, len(source), done=done))
+    return np.stack(in_threads(source.__getitem__, range(len(source)), done=done))
 
 
 def load_test(
@@ -191,17 +188,26 @@ def load_test(
     channels: int,
     done: Callable[[], None] = lambda: None,
 ) -> TestImages:
-    """Decodes a split with its masks, in threads; `done` is called after each image."""
+    """Decodes a split with its masks, in threads; `done` is called after each image.
+
+    Raises:
+        ValueError: the mask of a defect image is empty.
+    """
 
     def load(index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
         record = records[index]
         name = record["path"]
         mask = images.decode_mask(record["mask"], name=f"mask of {name}")
+        if record["defect"] != GOOD and not mask.any():
+            raise ValueError(
+                f"load_category: {name} has a defect, but no pixel of its mask exceeds "
+                "127; paint the defect white in the mask, or remove image and mask."
+            )
         pixels = decode_record(record, size=size, channels=channels)
         return pixels, images.resize_mask(mask, size), record["defect"], name
 
     pixels, masks, defects, paths = zip(
-        *_in_threads(load, len(records), done=done), strict=True
+        *in_threads(load, range(len(records)), done=done), strict=True
     )
     return TestImages(np.stack(pixels), np.stack(masks), defects, paths, records)
 
@@ -218,14 +224,3 @@ class _Counter:
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self._total)
-
-
-def _in_threads(
-    function: Callable[[int], Item], count: int, *, done: Callable[[], None]
-) -> list[Item]:
-    results = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for result in pool.map(function, range(count)):
-            results.append(result)
-            done()
-    return results

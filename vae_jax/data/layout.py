@@ -117,11 +117,14 @@ def list_category(
     if not train:
         raise ValueError(
             f"list_category: {folder / 'train' / GOOD} holds no PNG image; "
-            "training needs normal images there."
+            "put the normal images to train on there."
         )
     images = _png_names_by_defect(folder / "test")
     if not images:
-        raise ValueError(f"list_category: {folder / 'test'} holds no PNG image.")
+        raise ValueError(
+            f"list_category: {folder / 'test'} holds no PNG image; put test images in "
+            "test/good and in a folder for each defect."
+        )
     masks = _png_names_by_defect(folder / "ground_truth")
     masks.pop(GOOD, None)
     test, without_mask, without_image = _pair(images, masks)
@@ -181,7 +184,7 @@ def _refuse_unpaired(
         raise ValueError(
             f"list_category: {folder} has {' and '.join(problems)}; a mask is "
             "ground_truth/<defect>/<stem>_mask.png. Add the files, or leave these out "
-            "with missing_masks='skip'."
+            "with missing_masks='skip' (--missing-masks skip)."
         )
 
 

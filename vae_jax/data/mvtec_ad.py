@@ -9,9 +9,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -21,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from vae_jax.data import images
+from vae_jax.data.concurrency import unfinished_folder
 from vae_jax.data.layout import (
     CategoryFiles,
     Entry,
@@ -60,8 +58,6 @@ DESCRIPTIONS = {
 """The fifteen published categories."""
 
 GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
-STALE_AFTER_SECONDS = 3600
-"""A half-prepared folder as old as this was left behind by a killed run."""
 
 
 class Record(TypedDict):
@@ -205,7 +201,7 @@ def prepare(
         except OSError as error:
             raise OSError(
                 f"prepare: cannot write {category} below {prepared_dir} ({error}); "
-                "free some space or give another prepared_dir."
+                "free some space or give another prepared_dir (--cache-dir)."
             ) from error
         builder = _builder(config, final)
     return builder
@@ -269,17 +265,12 @@ def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) ->
 
 def _prepare_atomically(root: Path, config: Config, final: Path) -> None:
     """Writes beside `final` and renames, so that a kill leaves nothing to be read."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = f".{config.name}-unfinished-"
-    for left in final.parent.glob(f"{unfinished}*"):
-        if time.time() - left.stat().st_mtime > STALE_AFTER_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=unfinished, dir=final.parent) as scratch:
-        data_dir = Path(scratch) / "data"
+    with unfinished_folder(config.name, beside=final) as scratch:
+        data_dir = scratch / "data"
         builder = _builder(config, data_dir)
         with _quiet_tfds():
             builder.download_and_prepare(
-                download_dir=Path(scratch) / "downloads",
+                download_dir=scratch / "downloads",
                 download_config=tfds.download.DownloadConfig(manual_dir=root),
             )
         try:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from vae_jax.data import images
 from vae_jax.data.augment import NONE, Augmentation, augment
 from vae_jax.data.category import ImageSource
+from vae_jax.data.concurrency import thread_count
 
 ENDLESS = 2**48
 """Images in a stream; more than any run will read."""
@@ -124,9 +125,14 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     start_step: int = 0,
-    threads: int = 2,
+    threads: int | None = None,
 ) -> Iterator[Batch]:
-    """Yields the batches of `train_dataset` from `start_step` on, made in threads."""
+    """Yields the batches of `train_dataset` from `start_step` on, made in threads.
+
+    None takes as many `threads` as there are cores, at most 8; 0 makes the batches
+    where they are asked for. The batches are the same.
+    """
+    threads = thread_count() if threads is None else threads
     dataset = train_dataset(
         source,
         batch_size=batch_size,
@@ -152,7 +158,14 @@ def eval_batches(
     """Yields every image once, in order, in batches of one size.
 
     The last batch is filled with its last image; "valid" is False there.
+
+    Raises:
+        ValueError: `batch_size` is not positive.
     """
+    if batch_size < 1:
+        raise ValueError(
+            f"eval_batches: batch_size must be at least 1 image, got {batch_size}."
+        )
     for start in range(0, len(pixels), batch_size):
         chosen = np.arange(start, start + batch_size)
         valid = chosen < len(pixels)

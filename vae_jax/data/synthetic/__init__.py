@@ -7,10 +7,8 @@ defects are faint ones and ones that change only the structure.
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vae_jax.data import drawing, images
+from vae_jax.data.concurrency import in_threads, unfinished_folder
 from vae_jax.data.layout import GOOD
 from vae_jax.data.synthetic import fabric, gear, wood
 
@@ -26,7 +25,6 @@ __all__ = ["CATEGORIES", "Rendered", "render", "write_synthetic"]
 VERSION = 1
 """Of what is drawn: raised when the same seed gives another image."""
 MARKER = "synthetic.json"
-THREADS = 2
 
 
 class Category(NamedTuple):
@@ -101,10 +99,8 @@ def write_synthetic(
     }
     if _holds(folder, settings):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}-unfinished-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as scratch:
-        whole = Path(scratch) / "whole"
+    with unfinished_folder(folder.name, beside=folder) as scratch:
+        whole = scratch / "whole"
         for category in CATEGORIES:
             _write_category(whole / category, train, test, seed, image_size)
         (whole / MARKER).write_text(json.dumps(settings))
@@ -177,8 +173,7 @@ def _write_category(
             path = folder / "ground_truth" / defect / f"{index:03}_mask.png"
             _write(path, mask.astype(np.uint8) * np.uint8(255))
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(write, _plan(folder.name, train, test)))
+    in_threads(write, _plan(folder.name, train, test))
 
 
 def _write(path: Path, pixels: UInt8[np.ndarray, "..."]) -> None:

@@ -1,0 +1,57 @@
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from vae_jax.data import concurrency
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (3, 3), (64, 8)])
+def test_there_is_a_thread_for_each_core_up_to_eight(monkeypatch, cores, threads):
+    monkeypatch.setattr(
+        os, "sched_getaffinity", lambda _: set(range(cores)), raising=False
+    )
+    assert concurrency.thread_count() == threads
+    # Where a process cannot ask for its own cores, the machine's count.
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert concurrency.thread_count() == threads
+
+
+def test_results_keep_the_order_and_each_is_counted(monkeypatch):
+    monkeypatch.setattr(concurrency, "thread_count", lambda: 2)
+    second_done, counted = threading.Event(), []
+
+    def square(x):
+        if x == 1:
+            assert second_done.wait(10)  # the first result comes last
+        if x == 2:
+            second_done.set()
+        return x * x
+
+    found = concurrency.in_threads(square, [1, 2, 3], done=lambda: counted.append(1))
+    assert found == [1, 4, 9]
+    assert len(counted) == 3
+
+
+def test_a_folder_that_another_process_clears_first_does_no_harm(tmp_path, monkeypatch):
+    stale = tmp_path / ".set-unfinished-x"
+    stale.mkdir()
+    os.utime(stale, (1, 1))
+    listed = Path.iterdir
+
+    def cleared_meanwhile(folder):
+        found = list(listed(folder))
+        shutil.rmtree(stale)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", cleared_meanwhile)
+    final = tmp_path / "set"
+    with concurrency.unfinished_folder("set", beside=final) as scratch:
+        assert scratch.parent == tmp_path
+        (scratch / "whole").mkdir()
+        (scratch / "whole").rename(final)
+    assert final.is_dir()
+    assert not scratch.exists()

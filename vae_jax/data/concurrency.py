@@ -1,0 +1,69 @@
+"""Threads to decode in, and folders that appear whole though several processes write.
+
+Nothing here knows of images.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+STALE_AFTER_SECONDS = 3600
+"""An unfinished folder as old as this was left behind by a killed process."""
+MOST_THREADS = 8
+"""Each holds an image at its full size."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def thread_count() -> int:
+    """Threads for work on images: one for each core that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # fewer than the machine's in a container
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(MOST_THREADS, cores)
+
+
+def in_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    done: Callable[[], None] = lambda: None,
+) -> list[Result]:
+    """`function` of each item, in order; `done` is called after each."""
+    results = []
+    with ThreadPoolExecutor(thread_count()) as pool:
+        for result in pool.map(function, items):
+            results.append(result)
+            done()
+    return results
+
+
+@contextlib.contextmanager
+def unfinished_folder(name: str, *, beside: Path) -> Iterator[Path]:
+    """A folder next to `beside`, to fill and to move away from; removed in the end.
+
+    Those of the same `name` that killed processes left are cleared, when so old that
+    none can be at work there still.
+    """
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{name}-unfinished-"
+    for left in beside.parent.iterdir():
+        if left.name.startswith(prefix) and _is_stale(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside.parent) as scratch:
+        yield Path(scratch)
+
+
+def _is_stale(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > STALE_AFTER_SECONDS
+    except FileNotFoundError:  # another process has just cleared it
+        return False
