@@ -386,6 +386,35 @@ def test_score_must_have_one_row_per_image(tiny_vae, images):
             make_maps(model, variables, images, tap=tap, score=total)
 
 
+def test_sampling_warns_once_that_maps_depend_on_the_batch(tiny_vae, images):
+    model, variables = tiny_vae()
+    with pytest.warns(UserWarning, match="^sampled_attention: ") as caught:
+        sampled_attention(
+            model, variables, images, tap="conv2", rule=OFFICIAL,
+            key=jax.random.key(0), samples=2,
+        )  # fmt: skip
+    assert len(caught) == 1
+
+
+def test_a_chunk_of_no_map_is_refused(tiny_vae, images):
+    model, variables = tiny_vae()
+    with pytest.raises(ValueError, match=r"latent_chunk must be at least 1 .* got 0;"):
+        make_maps(model, variables, images, tap="conv2", latent_chunk=0)
+
+
+@pytest.mark.parametrize("tap", ["conv2", "relu2", "input"])
+def test_float32_is_as_precise_as_jax_is_told(tiny_vae, images, tap):
+    """In every product and convolution, of the pass back too."""
+    model, variables = tiny_vae()
+    with jax.default_matmul_precision("highest"):
+        program = jax.make_jaxpr(
+            lambda v, x: attention_maps(model, v, x, tap=tap, score=latents)
+        )(variables, images)
+    found = re.findall(r"precision=(\S+)", str(program))
+    assert len(found) > 3
+    assert not [p for p in found if "HIGHEST" not in p]
+
+
 def test_sampling_needs_a_sample(tiny_vae, images):
     model, variables = tiny_vae()
     with pytest.raises(ValueError, match="samples must be positive, got 0"):

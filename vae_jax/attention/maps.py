@@ -50,19 +50,36 @@ def attention_maps(
         noise: Gives the posterior sample; None explains the mean.
         latent_chunk: Maps made at a time, to bound memory; None: all at once.
 
+    Float32 products and convolutions are as precise as jax is told. GPUs and TPUs round
+    their factors by default, to 10 or 7 bits after the point; called (or traced) under
+    `jax.default_matmul_precision("highest")`, maps take longer and agree with a CPU's.
+
     Raises:
-        ValueError: An unknown tap, a tap without rows and columns, or a score that is
-            not one row per image.
+        ValueError: An unknown tap, a tap without rows and columns, a score that is not
+            one row per image, or a chunk of no map.
 
     Warns:
         UserWarning: The rule divides by a statistic of the whole batch, so that a map
             depends on the other images.
     """
-    if rule.grad_norm == "rms_batch":
-        warnings.warn(
-            "attention_maps: grad_norm='rms_batch' lets a map depend on the other "
-            "images of its batch; compare only maps of one batch.",
-            stacklevel=2,
+    _warn_of_batch("attention_maps", rule)
+    return _maps(model, variables, images, noise, tap, score, rule, latent_chunk)
+
+
+def _maps(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    noise: Noise | None,
+    tap: str,
+    score: Score,
+    rule: Rule,
+    latent_chunk: int | None,
+) -> Float[Array, "batch *k height width"]:
+    if latent_chunk is not None and latent_chunk < 1:
+        raise ValueError(
+            f"attention_maps: latent_chunk must be at least 1 map at a time, got "
+            f"{latent_chunk}; None makes all at once."
         )
     pooled = rule.term == "pooled" and rule.grad_norm == "none"
     activation, value, pull_back = linearise(
@@ -71,7 +88,8 @@ def attention_maps(
     if activation.ndim != 4:
         raise ValueError(
             f"attention_maps: a map needs a tap of [batch rows columns channel], "
-            f"but {tap!r} has shape {activation.shape}; tap_gradient takes any."
+            f"but {tap!r} has shape {activation.shape}; choose another of taps(), or "
+            "tap_gradient, which takes any."
         )
 
     _, height, width, _ = images.shape
@@ -98,24 +116,20 @@ def sampled_attention(
     """Maps over `samples` draws from the posterior; their spread tells their worth.
 
     The images share the draws of the noise, so that the maps of an image do not
-    depend on its batch. Memory does not grow with `samples`.
+    depend on its batch. Memory does not grow with `samples`. Errors, the warning and
+    precision are those of `attention_maps`.
     """
     if samples < 1:
-        raise ValueError(f"sampled_attention: samples must be positive, got {samples}.")
+        raise ValueError(
+            f"sampled_attention: samples must be positive, got {samples}; "
+            "attention_maps without noise explains the mean."
+        )
+    _warn_of_batch("sampled_attention", rule)
 
     def maps_of(key: PRNGKeyArray) -> Array:
         noise = jax.random.normal(key, (1, size.shape[-1]), size.dtype)
         noise = jnp.broadcast_to(noise, size.shape)
-        return attention_maps(
-            model,
-            variables,
-            images,
-            tap=tap,
-            score=score,
-            rule=rule,
-            noise=noise,
-            latent_chunk=latent_chunk,
-        )
+        return _maps(model, variables, images, noise, tap, score, rule, latent_chunk)
 
     def add(moments: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
         count, mean, squares = moments
@@ -134,3 +148,12 @@ def sampled_attention(
         add, (0, zeros, zeros), jax.random.split(key, samples)
     )
     return AttentionSamples(mean, jnp.sqrt(squares / samples))
+
+
+def _warn_of_batch(function: str, rule: Rule) -> None:
+    if rule.grad_norm == "rms_batch":
+        warnings.warn(
+            f"{function}: grad_norm='rms_batch' lets a map depend on the other images "
+            "of its batch; compare only maps of one batch.",
+            stacklevel=3,
+        )
