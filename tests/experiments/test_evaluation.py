@@ -7,7 +7,10 @@ from experiments import evaluation, localisation
 
 def images_of(masks, defects):
     """What the functions read of a test split."""
-    return types.SimpleNamespace(masks=np.asarray(masks), defects=tuple(defects))
+    is_anomalous = np.array([defect != "good" for defect in defects])
+    return types.SimpleNamespace(
+        masks=np.asarray(masks), defects=tuple(defects), is_anomalous=is_anomalous
+    )
 
 
 def square(corner):

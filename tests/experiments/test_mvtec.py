@@ -149,7 +149,7 @@ def test_without_augmentation_images_are_as_they_are(config, monkeypatch):
         (["--batch-size", "12"], "multiple of the number of devices"),
         (["--tap", "conv9"], "there is no 'conv9'"),
         (["--network", "resnet18"], "from 64 to 256"),
-        (["--image-size", "8"], "got 8"),
+        (["--image-size", "8"], "got a side of 8"),
         (["--cache-dir", "/proc/none"], "--cache-dir"),
         (["--workdir", "/proc/none"], "cannot write"),
     ],
