@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 from tensorboardX import SummaryWriter  # noqa: F401  (its import is slow: not in a test)
 
 from vae_jax import train
@@ -86,6 +87,23 @@ def test_a_signal_during_the_last_evaluation_still_stops_the_program(
     with pytest.raises(train.Interrupted, match="after step 30, which is saved"):
         fit("run", evaluate=evaluate)
     assert (tmp_path / "run" / "checkpoints" / "30").is_dir()
+
+
+def test_processes_agree_by_numbers_without_a_gap(fit, monkeypatch):
+    """Over several runs of one process, and asked by `fit` alone."""
+    asked = []
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(
+        multihost_utils,
+        "reached_preemption_sync_point",
+        lambda number: asked.append(number) or len(asked) == 21,
+    )
+    fit("one", steps_per_call=3)
+    # After steps 3, 6, 8, 9, 10 and so on to 30, and once more in the end.
+    assert len(asked) == len(list(_dispatches(0, 30, 3, [10, 8]))) + 1 == 15
+    with pytest.raises(train.Interrupted, match="after step 6, which is saved"):
+        fit("two", evaluate=None)
+    assert asked == list(range(asked[0], asked[0] + 21))
 
 
 def test_a_handler_that_python_did_not_set_is_left_alone(toy, fit, monkeypatch):

@@ -67,7 +67,7 @@ class Checkpoints:
         self._worst = math.inf if best_mode == "min" else -math.inf
         _check_writable(self.workdir)
         logging.getLogger("absl").addFilter(_is_not_raised_too)
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             self.workdir / "checkpoints",
             item_names=("state", "about"),
             options=_options(best_by, best_mode),
@@ -182,6 +182,19 @@ class Checkpoints:
                 f"Checkpoints.restore: {folder} holds other arrays ({arrays}). "
                 "Use another workdir, or the model and optimiser that it was made with."
             )
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's manager, less a question whose answer it only counts.
+
+    The processes agree where to stop by the numbers of such questions, see
+    `train.interrupt`; others in between, from a thread of Orbax's too, would move that
+    place to where none of them ever asks.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """No: `fit` asks for itself, and saves and waits where the answer is yes."""
+        return False
 
 
 def _options(
