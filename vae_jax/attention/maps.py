@@ -52,7 +52,7 @@ def attention_maps(
 
     Float32 products and convolutions are as precise as jax is told. GPUs and TPUs round
     their factors by default, to 10 or 7 bits after the point; called (or traced) under
-    `jax.default_matmul_precision("highest")`, maps take longer and lose nothing to that.
+    `jax.default_matmul_precision("highest")`, maps take longer and lose nothing by it.
 
     Raises:
         ValueError: An unknown tap, a tap without rows and columns, a score that is not
