@@ -367,7 +367,7 @@ def test_unknown_tap_is_named_with_its_nearest(tiny_vae, images):
 
 def test_tap_without_pixels_is_refused_for_maps_only(tiny_vae, images):
     model, variables = tiny_vae()
-    with pytest.raises(ValueError, match=r"'vector' has shape \(5, 7\)"):
+    with pytest.raises(ValueError, match=r"'vector' has shape \(7,\) for one image"):
         make_maps(model, variables, images, tap="vector")
     found = make_gradient(model, variables, images, tap="vector", score=latents)
     kernel = variables["params"]["heads"]["kernel"][:, :3]
@@ -383,7 +383,9 @@ def test_score_must_have_one_row_per_image(tiny_vae, images):
 
     for tap in ("input", "conv2"):
         with pytest.raises(ValueError, match=r"5 images; got shape \(1,\)"):
-            make_maps(model, variables, images, tap=tap, score=total)
+            make_gradient(model, variables, images, tap=tap, score=total)
+        with pytest.raises(ValueError, match=r"1 images; got shape \(\)"):
+            make_maps(model, variables, images, tap=tap, score=lambda *a: total(*a)[0])
 
 
 def test_sampling_warns_once_that_maps_depend_on_the_batch(tiny_vae, images):
