@@ -105,6 +105,20 @@ def blob(
     return soft_step(radius - np.hypot(along, across), max(softness, pixel(shape)))
 
 
+def region(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    centre: Point,
+    least: float,
+    most: float,
+    softness: float,
+) -> Field:
+    """A `blob` of between `least` and `most` of the image."""
+    area = log_uniform(rng, least, most)
+    return blob(rng, shape, centre=centre, area=area, softness=softness)
+
+
 def disk(shape: tuple[int, int], *, centre: Point, radius: float) -> Field:
     """A filled circle."""
     y, x = grid(shape)

@@ -162,18 +162,13 @@ def _centre(rng: np.random.Generator, *, margin: float) -> drawing.Point:
 
 
 def _region(
-    rng: np.random.Generator,
-    scene: Scene,
-    least: float,
-    most: float,
-    *,
-    softness: float,
+    rng: np.random.Generator, scene: Scene, least: float, most: float, softness: float
 ) -> Field:
-    """An uneven area, of between `least` and `most` of the image."""
-    return drawing.blob(
+    return drawing.region(
         rng,
         scene.shape,
         centre=_centre(rng, margin=0.15),
-        area=drawing.log_uniform(rng, least, most),
+        least=least,
+        most=most,
         softness=softness,
     )
