@@ -38,7 +38,7 @@ def score_methods(
     `normal_maps`, of held-out normal images, set (Bergmann et al. 2019, section 4.3).
     """
     is_native = settings.resolution == "native"
-    masks = list(test.native_masks() if is_native else test.masks)
+    masks = list(test.native_masks if is_native else test.masks)
     minimum_area = max(1, round(MINIMUM_DEFECT_SHARE * masks[0].size))
     rows = []
     for name, method in METHODS.items():

@@ -57,7 +57,7 @@ def test_test_images_come_with_their_names_and_masks(data_dir, tmp_path):
     assert test.defects == ("bent", "bent", "cut", "cut", "good", "good")
     assert test.paths[3] == "test/cut/011.png"
     np.testing.assert_array_equal(test.is_anomalous, [1, 1, 1, 1, 0, 0])
-    native = list(test.native_masks())
+    native = list(test.native_masks)
     assert [int(mask.sum()) for mask in native] == [5, 40, 20, 60, 0, 0]
     for small, mask in zip(test.masks, native, strict=True):
         np.testing.assert_array_equal(small, images.resize_mask(mask, 32))

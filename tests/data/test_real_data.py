@@ -36,7 +36,7 @@ def test_screw_is_gray_and_whole(screw):
 
 
 def test_every_screw_mask_is_the_file_of_its_image(root, screw):
-    for path, mask in zip(screw.test.paths, screw.test.native_masks(), strict=True):
+    for path, mask in zip(screw.test.paths, screw.test.native_masks, strict=True):
         image = root / "screw" / path
         file = root / f"screw/ground_truth/{image.parent.name}/{image.stem}_mask.png"
         if image.parent.name == "good":
@@ -60,6 +60,6 @@ def test_a_partial_copy_of_leather_is_refused_or_thinned_out(root, tmp_path):
     assert all(
         mask.any() == anomalous
         for mask, anomalous in zip(
-            data.test.native_masks(), data.test.is_anomalous, strict=True
+            data.test.native_masks, data.test.is_anomalous, strict=True
         )
     )

@@ -1,8 +1,9 @@
 """One category in memory: training and validation images, test images with masks."""
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Int, UInt8
 from vae_jax.data import images
 from vae_jax.data.concurrency import in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, require_both_classes
-from vae_jax.data.mvtec_ad import Record, Records, open_split, prepare
+from vae_jax.data.mvtec_ad import TEXTURES, Record, Records, open_split, prepare
 
 Progress = Callable[[int, int], None]
 """Called as (done, total)."""
@@ -48,28 +49,46 @@ ImageSource = UInt8[np.ndarray, "image size size channel"] | DecodedOnDemand
 """Random access to images of the model's size."""
 
 
+class NativeMasks:
+    """The masks of a split as published, decoded one by one to bound memory."""
+
+    def __init__(self, records: Records):
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Bool[np.ndarray, "height width"]:
+        # Iteration ends with the IndexError of the records.
+        record = self._records[index]
+        return images.decode_mask(record["mask"], name=f"mask of {record['path']}")
+
+
 @dataclasses.dataclass(frozen=True)
 class TestImages:
-    """The test split at the model's size; native masks come one at a time."""
+    """The test split at the model's size; it may hold no image at all."""
 
     __test__ = False  # not a test class for pytest
 
     images: UInt8[np.ndarray, "image size size channel"]
     masks: Bool[np.ndarray, "image size size"]
     defects: tuple[str, ...]
+    """The kind of each image's defect; "good" where it has none."""
     paths: tuple[str, ...]
-    records: Records
+    native_masks: NativeMasks | Sequence[Bool[np.ndarray, "height width"]]
+    """At the size in which they were published."""
+    has_masks: bool = True
+    """False where only whole images are labelled, and `masks` says nothing."""
 
     @property
     def is_anomalous(self) -> Bool[np.ndarray, " image"]:
         """True where the image has a defect."""
-        return np.array([defect != GOOD for defect in self.defects])
+        return np.array([defect != GOOD for defect in self.defects], np.bool_)
 
-    def native_masks(self) -> Iterator[Bool[np.ndarray, "height width"]]:
-        """Yields the masks as published, decoded one by one to bound memory."""
-        for index in range(len(self.records)):
-            record = self.records[index]
-            yield images.decode_mask(record["mask"], name=f"mask of {record['path']}")
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether there is anything to tell apart."""
+        return len(set(self.is_anomalous.tolist())) == 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +98,17 @@ class CategoryData:
     category: str
     train: ImageSource
     validation: UInt8[np.ndarray, "validation size size channel"]
+    """Held-out normal images."""
     test: TestImages
     channels: int
     sha256: str
     """Over the contents of all files."""
-    skipped_images: int
+    at_size: Callable[[int], "CategoryData"]
+    """The same images, split alike, at another size."""
+    skipped_images: int = 0
     """Defect images left out for want of a mask."""
+    is_texture: bool = False
+    """Whether any part of an image is as good as another, so that parts will do."""
 
 
 def load_category(
@@ -125,6 +149,17 @@ def load_category(
     paths = [path for path in manifest["files"] if path.startswith("train/")]
     kept, held_out = validation_split(paths, share=validation_share, seed=seed)
     report = _Counter(progress, total=len(train) + len(test))
+    again = functools.partial(
+        load_category,
+        data_dir,
+        category,
+        prepared_dir=prepared_dir,
+        seed=seed,
+        channels=channels,
+        validation_share=validation_share,
+        missing_masks=missing_masks,
+        decoded_bytes=decoded_bytes,
+    )
     fits = len(kept) * size * size * channels <= decoded_bytes
     lazy = DecodedOnDemand(train, kept, size=size, channels=channels)
     validation = DecodedOnDemand(train, held_out, size=size, channels=channels)
@@ -135,7 +170,9 @@ def load_category(
         test=load_test(test, size=size, channels=channels, done=report),
         channels=channels,
         sha256=manifest["sha256"],
+        at_size=lambda other: again(size=other),
         skipped_images=manifest["skipped_images"],
+        is_texture=category in TEXTURES,
     )
     require_both_classes(loaded.test.defects, category=category)
     return loaded
@@ -209,7 +246,9 @@ def load_test(
     pixels, masks, defects, paths = zip(
         *in_threads(load, range(len(records)), done=done), strict=True
     )
-    return TestImages(np.stack(pixels), np.stack(masks), defects, paths, records)
+    return TestImages(
+        np.stack(pixels), np.stack(masks), defects, paths, NativeMasks(records)
+    )
 
 
 class _Counter:

@@ -30,6 +30,7 @@ from vae_jax.data.layout import (
 
 __all__ = [
     "DESCRIPTIONS",
+    "TEXTURES",
     "MVTecAD",
     "Record",
     "Records",
@@ -56,6 +57,11 @@ DESCRIPTIONS = {
     "zipper": "zippers, gray",
 }
 """The fifteen published categories."""
+
+TEXTURES = frozenset(
+    {"carpet", "grid", "leather", "tile", "wood", "synthetic_fabric", "synthetic_wood"}
+)
+"""Categories of which a part is as good as the whole; the others are objects."""
 
 GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
 
