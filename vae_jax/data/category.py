@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +59,11 @@ class NativeMasks:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Bool[np.ndarray, "height width"]:
-        # Iteration ends with the IndexError of the records.
         record = self._records[index]
         return images.decode_mask(record["mask"], name=f"mask of {record['path']}")
+
+    def __iter__(self) -> Iterator[Bool[np.ndarray, "height width"]]:
+        return (self[index] for index in range(len(self)))
 
 
 @dataclasses.dataclass(frozen=True)
