@@ -85,6 +85,26 @@ def test_the_seed_decides(source):
     assert not np.array_equal(first, other)
 
 
+def test_crops_are_squares_of_the_augmented_image_from_anywhere():
+    rows, columns = np.mgrid[:9, :9].astype(np.uint8)
+    source = np.stack([rows, columns, 0 * rows], -1)[None]
+    dataset = train_dataset(source, batch_size=256, seed=0, crop=4)
+    crops = np.rint(255 * dataset[0]["image"]).astype(int)
+    assert crops.shape == (256, 4, 4, 3)
+    corners = crops[:, :1, :1]
+    offsets = np.mgrid[:4, :4].transpose(1, 2, 0)
+    np.testing.assert_array_equal((crops - corners)[..., :2], np.stack([offsets] * 256))
+    assert {tuple(corner) for corner in corners[:, 0, 0, :2].tolist()} == {
+        (top, left) for top in range(6) for left in range(6)
+    }
+
+
+@pytest.mark.parametrize("crop", [0, 33])
+def test_a_crop_beyond_the_image_is_refused(source, crop):
+    with pytest.raises(ValueError, match=f"side of the images, 32, got {crop};"):
+        train_dataset(source, batch_size=1, seed=0, crop=crop)
+
+
 @pytest.mark.parametrize(("batch_size", "count"), [(0, 1), (-4, 1), (6, 4)])
 def test_a_batch_must_divide_among_the_processes(source, batch_size, count):
     with pytest.raises(ValueError, match=f"{count} processes, got {batch_size}"):

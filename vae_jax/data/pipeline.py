@@ -37,6 +37,22 @@ class Augment(grain.transforms.RandomMap):
         return augment(element, self.augmentation, rng=rng)
 
 
+@dataclasses.dataclass(frozen=True)
+class RandomCrop(grain.transforms.RandomMap):
+    """Cuts a square out of each image, anywhere, another in each epoch."""
+
+    size: int
+
+    def random_map(
+        self,
+        element: UInt8[np.ndarray, "height width channel"],
+        rng: np.random.Generator,
+    ) -> UInt8[np.ndarray, "size size channel"]:
+        """Crops one image with the generator of this record and epoch."""
+        top, left = (int(rng.integers(n - self.size + 1)) for n in element.shape[:2])
+        return element[top : top + self.size, left : left + self.size]
+
+
 class ToFloat(grain.transforms.Map):
     """Names a batch of 8-bit images and scales it, all at once."""
 
@@ -77,6 +93,7 @@ def train_dataset(
     batch_size: int,
     seed: int,
     augmentation: Augmentation = NONE,
+    crop: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
 ) -> grain.MapDataset:
@@ -92,25 +109,36 @@ def train_dataset(
         batch_size: images per step over all processes.
         seed: of shuffling and augmentation.
         augmentation: what may be done to an image.
+        crop: side of the square that is then cut out of it, anywhere; None: all of it.
         process_index: of this process.
         process_count: over which each batch is divided.
 
     Raises:
-        ValueError: no image, or `batch_size` not a positive multiple of the processes.
+        ValueError: no image, a `crop` larger than the images, or `batch_size` not a
+            positive multiple of the processes.
     """
     if len(source) == 0:
         raise ValueError("train_dataset: the source must hold an image, got none.")
+    if crop is not None and not 1 <= crop <= min(source[0].shape[:2]):
+        raise ValueError(
+            f"train_dataset: crop must be from 1 pixel to the side of the images, "
+            f"{min(source[0].shape[:2])}, got {crop}; take larger images."
+        )
     if batch_size < 1 or batch_size % process_count:
         raise ValueError(
             f"train_dataset: batch_size must be a positive multiple of the "
             f"{process_count} processes, got {batch_size}."
         )
-    return (
+    augmented = (
         grain.MapDataset.source(ShuffledEpochs(source, seed=seed))
         .seed(seed)
         .random_map(Augment(augmentation))
-        # Divided after the random map, whose draws depend on the place in the stream.
-        .batch(batch_size // process_count, drop_remainder=True)
+    )
+    if crop is not None:
+        augmented = augmented.random_map(RandomCrop(crop))
+    return (
+        # Divided after the random maps, whose draws depend on the place in the stream.
+        augmented.batch(batch_size // process_count, drop_remainder=True)
         .slice(slice(process_index, None, process_count))
         .map(ToFloat())
     )
@@ -122,6 +150,7 @@ def train_batches(
     batch_size: int,
     seed: int,
     augmentation: Augmentation = NONE,
+    crop: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
     start_step: int = 0,
@@ -138,6 +167,7 @@ def train_batches(
         batch_size=batch_size,
         seed=seed,
         augmentation=augmentation,
+        crop=crop,
         process_index=process_index,
         process_count=process_count,
     )
