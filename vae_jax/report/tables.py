@@ -63,7 +63,7 @@ def _cell(value: object) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes `content` whole or not at all: a kill leaves the former file."""
-    _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -74,10 +74,11 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     )
     writer.writeheader()
     writer.writerows(rows)
-    _replace(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` whole or not at all: a kill leaves the former file."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
