@@ -1,0 +1,113 @@
+import os
+import sys
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from vae_jax.data import mnist
+from vae_jax.data.layout import GOOD
+
+FOLDER = os.environ.get("VAE_JAX_TFDS")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return mnist.load_digits(None)
+
+
+def test_the_embedded_set_is_that_of_scikit_learn(digits):
+    original = datasets.load_digits()
+    assert digits.source == "scikit-learn digits, 8x8 upscaled"
+    assert len(digits.train_images) + len(digits.test_images) == 1797
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    np.testing.assert_array_equal(labels, original.target)
+    images = np.concatenate([digits.train_images, digits.test_images])
+    assert images.shape == (1797, 28, 28, 1)
+    assert images.dtype == np.uint8
+    # Enlarging keeps the amount of ink, by area; the margin has none.
+    ink = original.images.mean(axis=(1, 2)) * 255 / 16 * (20 / 28) ** 2
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), ink, rtol=0.1)
+    assert images[:, :4].max() == images[:, :, -4:].max() == 0
+
+
+@pytest.mark.parametrize("digit", [0, 1, 9])
+def test_one_digit_is_normal_and_strokes_are_its_defects(digits, digit):
+    data = mnist.one_digit(digits, digit, seed=0)
+    own = digits.train_images[digits.train_labels == digit]
+    seen = np.concatenate([data.train, data.validation])
+    assert len(data.validation) == round(0.1 * len(own))
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, own))
+    test, clean = data.test, digits.test_images[digits.test_labels == digit]
+    assert test.defects[:4] == (GOOD, "pasted", GOOD, "erased")
+    np.testing.assert_array_equal(test.masks.any(axis=(1, 2)), test.is_anomalous)
+    np.testing.assert_array_equal(test.images[~test.masks], clean[~test.masks])
+    assert (test.images[test.masks] != clean[test.masks]).all()
+    assert data.category == f"digit{digit}"
+
+
+def test_the_seed_chooses_the_validation_images_alone(digits):
+    first, again, other = (mnist.one_digit(digits, 3, seed=s) for s in (0, 0, 1))
+    np.testing.assert_array_equal(first.validation, again.validation)
+    assert not np.array_equal(first.validation, other.validation)
+    np.testing.assert_array_equal(first.test.images, other.test.images)
+    assert first.sha256 == other.sha256
+    assert first.sha256 != mnist.one_digit(digits, 4, seed=0).sha256
+
+
+def test_another_size_is_the_same_images_enlarged(digits):
+    data = mnist.one_digit(digits, 3, seed=5)
+    large = data.at_size(56)
+    assert large.train.shape == (len(data.train), 56, 56, 1)
+    assert large.test.defects == data.test.defects
+    np.testing.assert_array_equal(large.test.masks[:, ::2, ::2], data.test.masks)
+    np.testing.assert_array_equal(large.test.masks[:, 1::2, 1::2], data.test.masks)
+    assert [m.shape for m in large.test.native_masks] == [(28, 28)] * len(
+        large.test.masks
+    )
+    means = [np.asarray(x.validation).mean(axis=(1, 2, 3)) for x in (data, large)]
+    np.testing.assert_allclose(*means, rtol=0.02)
+    back = large.at_size(28)
+    np.testing.assert_array_equal(back.train, data.train)
+
+
+def test_what_cannot_be_made_is_refused(digits):
+    with pytest.raises(ValueError, match="no digit 10; known: 0, 1, 2"):
+        mnist.one_digit(digits, 10, seed=0)
+    with pytest.raises(ValueError, match=r"at least the 28 pixels .* got 27"):
+        mnist.one_digit(digits, 3, size=27, seed=0)
+
+
+def test_without_scikit_learn_it_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ValueError, match="pip install scikit-learn"):
+        mnist.load_digits(None)
+
+
+def test_a_folder_without_mnist_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"that holds mnist/3\.0\.1, got none"):
+        mnist.load_digits(tmp_path)
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    with pytest.raises(ValueError, match="must hold MNIST as array records") as error:
+        mnist.load_digits(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not FOLDER, reason="VAE_JAX_TFDS is not set")
+def test_mnist_is_whole():
+    calls = []
+    digits = mnist.load_digits(FOLDER, progress=lambda *args: calls.append(args))
+    assert digits.source == "MNIST"
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    np.testing.assert_array_equal(np.bincount(digits.train_labels), counts)
+    assert np.bincount(digits.test_labels)[1] == 1135
+    assert calls[0] == (1, 70000)
+    assert calls[-1] == (70000, 70000)
+    # The mean and deviation that everybody normalises with.
+    assert digits.train_images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert digits.train_images.std() / 255 == pytest.approx(0.3081, abs=1e-4)
+    data = mnist.one_digit(digits, 1, seed=0)
+    np.testing.assert_array_equal(
+        data.test.masks.any(axis=(1, 2)), data.test.is_anomalous
+    )
