@@ -1,4 +1,7 @@
 import io
+import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -8,10 +11,16 @@ from PIL import Image
 
 from vae_jax.data import images
 
+GRAY = {"channels": 1, "name": "x"}
+
 
 def png(image: Image.Image, **options: object) -> bytes:
+    return saved(image, "png", **options)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="png", **options)
+    image.save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
@@ -40,10 +49,148 @@ def test_a_transparent_palette_does_not_warn():
     np.testing.assert_array_equal(decoded[0], [[255, 0, 0], [0, 0, 255]])
 
 
-def test_16_bits_are_scaled_not_clipped():
-    wide = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
-    decoded = images.decode(png(wide), channels=1, name="x")
+def test_16_bits_are_rounded_to_8_not_clipped():
+    every = np.arange(65536).reshape(256, 256)
+    wide = png(Image.fromarray(every.astype(np.uint16)))
+    decoded = images.decode(wide, channels=1, name="x")
+    np.testing.assert_array_equal(decoded[..., 0], np.rint(every / 257))
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<u2", "<i4"])
+def test_wide_tiffs_have_the_range_of_16_bits(dtype):
+    values = np.array([[0, 257 * 100, 65535]])
+    kind = {">u2": "I;16B", "<u2": "I;16", "<i4": "I"}[dtype]
+    wide = Image.frombytes(kind, (3, 1), values.astype(dtype).tobytes())
+    decoded = images.decode(saved(wide, "tiff"), channels=1, name="x")
     np.testing.assert_array_equal(decoded[0, :, 0], [0, 100, 255])
+    assert images.read_header(saved(wide, "tiff"), name="x") == (1, 3, 1)
+
+
+def test_floating_point_has_the_range_of_the_unit_interval():
+    real = Image.fromarray(np.array([[0, 100 / 255, 1]], np.float32))
+    decoded = images.decode(saved(real, "tiff"), channels=3, name="x")
+    np.testing.assert_array_equal(decoded[0, :, 0], [0, 100, 255])
+
+
+@pytest.mark.parametrize("values", [[-1, 5], [0, 65536]])
+def test_whole_numbers_beyond_16_bits_are_refused(values):
+    wide = saved(Image.fromarray(np.array([values], np.int32)), "tiff")
+    with pytest.raises(ValueError, match=r"a\.tif .* \(its values lie in .* 65535\]"):
+        images.decode(wide, channels=1, name="a.tif")
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
+def test_real_numbers_beyond_the_unit_interval_are_refused(value):
+    real = saved(Image.fromarray(np.array([[0.5, value]], np.float32)), "tiff")
+    with pytest.raises(ValueError, match=r"its values lie in .* must in \[0, 1\]"):
+        images.decode(real, channels=1, name="a.tif")
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("RGB", "bmp"),
+        ("L", "bmp"),
+        ("1", "bmp"),
+        ("P", "gif"),
+        ("CMYK", "jpeg"),
+        ("YCbCr", "jpeg"),
+        ("RGB", "jpeg"),
+        ("L", "jpeg"),
+        ("RGB", "jpeg2000"),
+        ("RGB", "ppm"),
+        ("L", "ppm"),
+        ("RGBA", "tiff"),
+        ("CMYK", "tiff"),
+        ("1", "tiff"),
+        ("RGB", "webp"),
+        ("RGBA", "webp"),
+    ],
+)
+def test_a_colour_survives_every_format(mode, kind):
+    red = Image.new("RGB", (40, 33), (250, 10, 10)).convert(mode)
+    encoded = saved(red, kind)
+    decoded = images.decode(encoded, channels=3, name="x")
+    assert decoded.shape == (33, 40, 3)
+    expected = np.asarray(red.convert("RGB"), np.int16)
+    assert np.abs(decoded - expected).max() <= 8  # lossy formats
+    assert images.read_header(encoded, name="x")[:2] == (33, 40)
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)],
+)
+def test_the_header_tells_gray_from_colour(mode, channels):
+    encoded = png(Image.new(mode, (4, 5)))
+    assert images.read_header(encoded, name="x") == (5, 4, channels)
+
+
+def test_colour_of_16_bits_keeps_its_upper_8():
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+        )
+
+    pixel = np.array([0x12FF, 0x8000, 0xFF00], ">u2").tobytes()
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    encoded = b"\x89PNG\r\n\x1a\n" + b"".join(
+        [
+            chunk(b"IHDR", header),
+            chunk(b"IDAT", zlib.compress(b"\0" + pixel)),
+            chunk(b"IEND", b""),
+        ]
+    )
+    decoded = images.decode(encoded, channels=3, name="x")
+    np.testing.assert_array_equal(decoded[0, 0], [0x12, 0x80, 0xFF])
+
+
+def test_of_several_pages_the_first_is_taken():
+    pages = [Image.new("L", (3, 2), value) for value in (7, 8)]
+    encoded = saved(pages[0], "tiff", save_all=True, append_images=pages[1:])
+    np.testing.assert_array_equal(images.decode(encoded, channels=1, name="x"), 7)
+
+
+def test_postscript_is_not_run():
+    with pytest.raises(ValueError, match="none of the formats BMP, GIF"):
+        images.decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", **GRAY)
+
+
+def test_a_decompression_bomb_is_refused_by_name(monkeypatch):
+    encoded = png(Image.new("L", (30, 30)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    with pytest.raises(ValueError, match=r"x is truncated .*exceeds limit"):
+        images.decode(encoded, **GRAY)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(["bmp", "gif", "jpeg", "jpeg2000", "png", "tiff", "webp"]),
+    cut=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255)), max_size=4),
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_bytes_give_an_image_or_one_line(kind, cut, flips):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, size=(20, 20, 3), dtype=np.uint8)
+    damaged = bytearray(saved(Image.fromarray(pixels), kind))
+    for place, change in flips:
+        damaged[int(place * len(damaged))] ^= change
+    del damaged[max(1, int(cut * len(damaged))) :]
+    for read in (
+        lambda: images.decode(bytes(damaged), **GRAY),
+        lambda: images.read_header(bytes(damaged), name="x"),
+    ):
+        assert re.match(r"(decode|read_header): x is truncated .|$", complaint(read))
+
+
+def complaint(read) -> str:
+    try:
+        read()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "RGBA", "L", "RGB"])
@@ -62,6 +209,15 @@ def test_the_exif_orientation_is_applied():
         png(Image.fromarray(pixels), exif=exif), channels=1, name="x"
     )
     np.testing.assert_array_equal(decoded[..., 0], np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_the_header_is_that_of_the_image_as_shown(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    encoded = saved(Image.new("RGB", (40, 33)), kind, exif=exif)
+    assert images.read_header(encoded, name="x") == (40, 33, 3)
+    assert images.decode(encoded, channels=3, name="x").shape == (40, 33, 3)
 
 
 @pytest.mark.parametrize("function", ["decode", "read_header"])

@@ -1,15 +1,25 @@
 """Encoded bytes to arrays: one decoder for every image and mask of the project."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 SMALLEST_SIDE = 32
 """Images with a shorter side than this are refused, whatever the network's size."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What is read, whatever the file's name says. Others of PIL start programs."""
+
+_GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+"""The EXIF orientations in which rows are shown as columns."""
+_EXIF_MARKS = (b"eXIf", b"exif", b"xmp")
+"""One of them is in a PNG that has an orientation, wherever it has it."""
 
 
 def decode(
@@ -17,24 +27,23 @@ def decode(
 ) -> UInt8[np.ndarray, "height width channel"]:
     """Decodes an image to 8 bits and 1 (gray) or 3 (RGB) channels.
 
-    Palettes are looked up, 16-bit gray is scaled to 8 bits, the EXIF orientation is
-    applied and an alpha channel is dropped.
+    Palettes are looked up, 16-bit gray is scaled to 8 bits, floating-point gray in
+    [0, 1] too, the EXIF orientation is applied and an alpha channel is dropped. Of
+    several pages the first is taken.
 
     Raises:
-        ValueError: the bytes are no whole image; the message begins with `name`.
+        ValueError: the bytes are no whole image, or values whose range is not known;
+            the message begins with `name`.
     """
     if channels not in (1, 3):
         raise ValueError(f"decode: channels must be 1 or 3, got {channels}.")
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"decode: {name} is truncated or no image ({error}); "
-            "fetch or export this file again."
-        ) from error
-    pixels = np.asarray(_to_8_bits(upright).convert("L" if channels == 1 else "RGB"))
+    mode = "L" if channels == 1 else "RGB"
+    with _one_line("decode", name), _open(encoded) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        narrow = _to_8_bits(image)
+        # An image of 48 million pixels takes 192 MB in PIL: not copied without need.
+        pixels = np.asarray(narrow if narrow.mode == mode else narrow.convert(mode))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -56,21 +65,24 @@ class Header(NamedTuple):
 
 
 def read_header(encoded: bytes, *, name: str) -> Header:
-    """Reads the header and checks every checksum, without decompressing.
+    """Reads size and kind as decoded, and checks that the file is whole.
+
+    The checksums of a PNG tell that without decompressing; others are decompressed,
+    and so is a PNG that may be turned by its metadata.
 
     Raises:
         ValueError: the file is truncated or no image; the message begins with `name`.
     """
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            header = Header(image.height, image.width, 1 if _is_gray(image) else 3)
+    with _one_line("read_header", name), _open(encoded) as image:
+        height, width = image.height, image.width
+        channels = 1 if image.mode in _GRAY_MODES else 3
+        if image.format == "PNG" and not any(mark in encoded for mark in _EXIF_MARKS):
             image.verify()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"read_header: {name} is truncated or no image ({error}); "
-            "fetch or export this file again."
-        ) from error
-    return header
+        else:
+            image.load()
+            if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
+                height, width = width, height
+    return Header(height, width, channels)
 
 
 def encode(pixels: UInt8[np.ndarray, "height width *channel"]) -> bytes:
@@ -146,15 +158,48 @@ def check_finite(
     )
 
 
+def _open(encoded: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(encoded), formats=FORMATS)
+
+
+@contextlib.contextmanager
+def _one_line(function: str, name: str) -> Iterator[None]:
+    """Turns whatever a decoder says of broken bytes into one line with the name."""
+    try:
+        yield
+    except Exception as error:  # decoders raise anything, down to IndexError
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # it says an address in memory
+            reason = f"its bytes are of none of the formats {', '.join(FORMATS)}"
+        raise ValueError(
+            f"{function}: {name} is truncated or no image that can be read ({reason}); "
+            "fetch or export this file again."
+        ) from error
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Maps modes whose plain conversion by PIL clips values or warns."""
-    if image.mode.startswith("I"):  # 16-bit gray: I;16, or I in older releases
-        wide = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16-bit gray: I;16, or I where signed or wider
+        wide = np.asarray(image)
+        _require_range(wide, 65535)
+        # round(value / 257) in whole numbers: no copy is wider than 32 bits.
+        scaled = wide.astype(np.uint32)
+        scaled *= 255
+        scaled += 32895
+        scaled >>= 16
+        return Image.fromarray(scaled.astype(np.uint8))
+    if image.mode == "F":
+        real = np.asarray(image)
+        _require_range(real, 1)
+        return Image.fromarray(np.rint(real * 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         return image.convert("RGBA")
     return image
 
 
-def _is_gray(image: Image.Image) -> bool:
-    return image.mode[0] in "1LIF"
+def _require_range(values: np.ndarray, most: int) -> None:
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= most):  # NaN is outside as well
+        raise ValueError(
+            f"its values lie in [{low}, {high}], those of its kind must in [0, {most}]"
+        )
