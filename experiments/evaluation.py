@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from experiments.explainer import HostImages
-from experiments.methods import METHODS, HostMaps
-from experiments.settings import Settings
+from experiments.methods import HostMaps
 from vae_jax import metrics
 from vae_jax.data import defects
 from vae_jax.data.category import TestImages
@@ -27,31 +26,45 @@ FIGURES = ("pixel_auroc", "aupro", "best_iou", "average_precision", "image_auroc
 
 
 def score_methods(
-    settings: Settings,
     test: TestImages,
     maps: Mapping[str, HostMaps],
     normal_maps: Mapping[str, HostMaps],
-) -> list[Row]:
-    """One row a method, of its raw maps against all test masks.
+    *,
+    native: bool,
+) -> dict[str, Row]:
+    """The figures of each method's raw maps against all test masks.
+
+    What the labels do not permit is None: without masks all but the image AUROC,
+    without defects or without normal images everything.
 
     "overlap" is the mean share of a defect region found at a threshold that
     `normal_maps`, of held-out normal images, set (Bergmann et al. 2019, section 4.3).
     """
-    is_native = settings.resolution == "native"
-    masks = list(test.native_masks if is_native else test.masks)
+    if not test.has_both_classes:
+        return {name: dict.fromkeys((*FIGURES, "overlap")) for name in maps}
+    if not test.has_masks:
+        return {
+            name: dict.fromkeys((*FIGURES, "overlap"))
+            | {
+                "image_auroc": metrics.image_auroc(
+                    values.max((1, 2)), test.is_anomalous
+                )
+            }
+            for name, values in maps.items()
+        }
+    masks = list(test.native_masks if native else test.masks)
     minimum_area = max(1, round(MINIMUM_DEFECT_SHARE * masks[0].size))
-    rows = []
-    for name, method in METHODS.items():
+    rows = {}
+    for name, values in maps.items():
         scaled = [
-            resize_map(values, mask.shape)
-            for values, mask in zip(maps[name], masks, strict=True)
+            resize_map(each, mask.shape)
+            for each, mask in zip(values, masks, strict=True)
         ]
-        normal = [resize_map(values, masks[0].shape) for values in normal_maps[name]]
+        normal = [resize_map(each, masks[0].shape) for each in normal_maps[name]]
         threshold = metrics.estimated_threshold(normal, minimum_area=minimum_area)
         overlap = metrics.region_overlap(scaled, masks, threshold=threshold)
         figures = _figures(scaled, masks, image_labels=test.is_anomalous)
-        row = {"method": name, "kind": method.kind, **figures}
-        rows.append(row | {"overlap": overlap})
+        rows[name] = figures | {"overlap": overlap}
     return rows
 
 
@@ -88,6 +101,8 @@ def score_defects(
     names: Sequence[str], maps: Mapping[str, HostMaps], test: TestImages
 ) -> list[Row]:
     """One row a kind of defect and method, against the masks of all good images too."""
+    if not (test.has_masks and test.has_both_classes):
+        return []
     kinds = np.asarray(test.defects)
     rows = []
     for kind in dict.fromkeys(defect for defect in test.defects if defect != GOOD):

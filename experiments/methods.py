@@ -41,11 +41,30 @@ class Method(NamedTuple):
     maps: MapFunction
 
 
+def lookup(name: str) -> Method:
+    """The method of that name; `name@tap` is the method at another tap.
+
+    Raises:
+        KeyError: There is none.
+    """
+    base, _, tap = name.partition("@")
+    method = METHODS[base]
+    if not tap:
+        return method
+
+    def maps(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
+        return method.maps(dataclasses.replace(explainer, tap=tap), fitted, images)
+
+    return Method(method.kind, maps)
+
+
 def make_maps(
     methods: Sequence[str], explainer: Explainer, fitted: Fitted, images: HostImages
 ) -> dict[str, HostMaps]:
     """The raw maps of some methods at the model's resolution, by name."""
     names = tuple(methods)
+    if not len(images):
+        return {name: np.zeros(images.shape[:3], np.float32) for name in names}
     return over_batches(lambda x: _maps_of(names, explainer, fitted, x), images)
 
 
@@ -54,7 +73,7 @@ def _maps_of(
     names: tuple[str, ...], explainer: Explainer, fitted: Fitted, images: Images
 ) -> dict[str, Maps]:
     """One compiled program for all methods: they share the passes that they need."""
-    return {name: METHODS[name].maps(explainer, fitted, images) for name in names}
+    return {name: lookup(name).maps(explainer, fitted, images) for name in names}
 
 
 def latent_maps(

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.comparison import Compared
 from experiments.evaluation import PRO_LIMIT, typical_images
 from experiments.explainer import Explainer, Fitted
-from experiments.methods import DEFAULT_METHOD, METHODS, HostMaps, latent_maps
+from experiments.methods import DEFAULT_METHOD, HostMaps, latent_maps
 from vae_jax import anomaly, metrics, plots
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.data.images import to_float
@@ -20,22 +21,23 @@ def draw_all(
     explainer: Explainer,
     fitted: Fitted,
     data: CategoryData,
-    maps: Mapping[str, HostMaps],
-    normal_maps: Mapping[str, HostMaps],
+    compared: Compared,
 ) -> None:
-    """Writes every picture of a category into `folder`."""
-    chosen = typical_images(data.test, maps[DEFAULT_METHOD])
+    """Writes the pictures of a category into `folder`, as far as there are images."""
+    chosen = typical_images(data.test, compared.test[DEFAULT_METHOD])
     for name, file in PANELS.items():
-        limits = anomaly.colour_limits(normal_maps[name])
-        examples = _examples(data.test, maps[name], chosen)
-        title = f"{data.category}: {name}"
-        plots.save_panel(folder / file, examples, limits=limits, title=title)
-    first_defect = next(i for kind, i in chosen.items() if kind != GOOD)
-    image = to_float(data.test.images[first_defect])
+        if chosen and name in compared.kinds:
+            limits = anomaly.colour_limits(compared.normal[name])
+            examples = _examples(data.test, compared.test[name], chosen)
+            title = f"{data.category}: {name}"
+            plots.save_panel(folder / file, examples, limits=limits, title=title)
+    shown = [data.test.images[i] for kind, i in chosen.items() if kind != GOOD]
+    image = to_float((shown or data.validation)[0])
     each, kl = latent_maps(explainer, fitted, image)
     title = f"{data.category}: the maps of the latents at {explainer.tap}, by their KL"
     plots.save_latent_maps(folder / "latents.png", image, each, kl, title=title)
-    _draw_curves(folder / "curves.png", maps, data.test)
+    if data.test.has_masks and data.test.has_both_classes:
+        _draw_curves(folder / "curves.png", compared, data.test)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     plots.save_training_curves(
         folder / "training.png",
@@ -53,11 +55,11 @@ def _examples(
     ]
 
 
-def _draw_curves(path: Path, maps: Mapping[str, HostMaps], test: TestImages) -> None:
+def _draw_curves(path: Path, compared: Compared, test: TestImages) -> None:
     roc, pro = (
         [
-            plots.Curve(name, method.kind, *curve_of(maps[name], test.masks))
-            for name, method in METHODS.items()
+            plots.Curve(name, kind, *curve_of(compared.test[name], test.masks))
+            for name, kind in compared.kinds.items()
         ]
         for curve_of in (metrics.roc_curve, metrics.pro_curve)
     )

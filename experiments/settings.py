@@ -14,8 +14,9 @@ class Settings:
     """Folder for checkpoints, tables and figures; a run resumes from it."""
     image_size: int
     """Side in pixels to which the images are resized."""
-    network: Literal["small", "resnet18"]
-    """The convolutional network for quick runs, or the paper's ResNet-18."""
+    network: Literal["small", "resnet18", "mnist", "ped1"]
+    """The convolutional network for quick runs, or one of the paper's: ResNet-18, and
+    those of MNIST (28 px) and UCSD Ped1 (100 px)."""
     latents: int
     """Dimensions of the latent space."""
     likelihood: Literal["gaussian", "bernoulli"]
@@ -50,12 +51,25 @@ class Settings:
     """Of initial values, noise, order, augmentation and validation split."""
     evaluations: int = 10
     """Validations over the run, each followed by a checkpoint."""
+    seeds: int = 1
+    """Runs with the seeds seed, seed + 1, ...; tables then give mean and deviation."""
     resolution: Literal["model", "native"] = "model"
     """Where maps and masks are compared: the model's size or the published one."""
+    methods: tuple[str, ...] = ("vae", "floor")
+    """Maps to compare: names as in the table, name@tap for another tap, or groups: vae
+    (what the VAE alone gives), floor, baseline (networks of their own), all."""
+    baseline_steps: int | None = None
+    """Training steps of each baseline; default: as published, hours without a GPU."""
+    baseline_size: int | None = None
+    """Side in pixels at which baselines see the images; default: as published."""
+    feature_weights: str | None = None
+    """ImageNet weights of ResNet-18 (.safetensors or .npz, torchvision's names) for the
+    feature dictionary; without them its features are random, and its name says so."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if not least <= (value := getattr(self, name)) < math.inf:
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
                 raise ValueError(
                     f"{_flag(name)} must be at least {least}, got {value}."
                 )
@@ -65,6 +79,17 @@ class Settings:
                 raise ValueError(f"{_flag(name)} must be positive, got {value}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"--ema-decay must be in [0, 1), got {self.ema_decay}.")
+
+    def of_each_seed(self) -> "list[Settings]":
+        """The settings of each run; several runs get a folder each."""
+        if self.seeds == 1:
+            return [self]
+        return [
+            dataclasses.replace(
+                self, seed=seed, seeds=1, workdir=f"{self.workdir}/seed-{seed}"
+            )
+            for seed in range(self.seed, self.seed + self.seeds)
+        ]
 
     @property
     def folder(self) -> Path:
@@ -79,6 +104,9 @@ _LEAST = {
     "epochs": 1,
     "batch_size": 1,
     "evaluations": 1,
+    "seeds": 1,
+    "baseline_steps": 1,
+    "baseline_size": 16,
     "warmup_steps": 0,
     "seed": 0,
     "beta": 0.0,

@@ -24,7 +24,18 @@ from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData, ImageSource
 
 _MAY_CHANGE = tuple(
-    f"settings.{name}" for name in ("workdir", "resolution", "blur", "tap")
+    f"settings.{name}"
+    for name in (
+        "workdir",
+        "seeds",
+        "resolution",
+        "blur",
+        "tap",
+        "methods",
+        "baseline_steps",
+        "baseline_size",
+        "feature_weights",
+    )
 )
 """What a finished or broken-off run may be started again with."""
 
@@ -36,16 +47,7 @@ def build_explainer(settings: Settings, *, channels: int) -> Explainer:
     The same object for the same arguments, so that what was compiled for it serves
     every category.
     """
-    build = {
-        "small": functools.partial(models.small_vae, width=settings.width),
-        "resnet18": models.resnet18_vae,
-    }
-    model = build[settings.network](
-        image_size=settings.image_size,
-        image_channels=channels,
-        latents=settings.latents,
-        dtype=jnp.dtype(settings.dtype),
-    )
+    model = _build_model(settings, channels=channels)
     match settings.likelihood:
         case "gaussian":
             logvar = 2 * math.log(settings.noise_scale)
@@ -56,6 +58,27 @@ def build_explainer(settings: Settings, *, channels: int) -> Explainer:
         case "bernoulli":
             likelihood, as_images = losses.bernoulli_log_likelihood, jax.nn.sigmoid
     return Explainer(model, likelihood, as_images, settings.tap, settings.blur)
+
+
+def _build_model(settings: Settings, *, channels: int) -> models.VAE:
+    shape = (settings.image_size, settings.image_size, channels)
+    options = {"latents": settings.latents, "dtype": jnp.dtype(settings.dtype)}
+    sizes = {"image_size": settings.image_size, "image_channels": channels}
+    match settings.network:
+        case "small":
+            return models.small_vae(width=settings.width, **sizes, **options)
+        case "resnet18":
+            return models.resnet18_vae(**sizes, **options)
+        case "mnist":
+            model = models.mnist_vae(**options)
+        case "ped1":
+            model = models.ped1_vae(**options)
+    if model.image_shape != shape:
+        raise ValueError(
+            f"--network {settings.network} wants images of shape {model.image_shape}, "
+            f"got {shape}; set --image-size and --channels to these."
+        )
+    return model
 
 
 def initial_pixel_bias(

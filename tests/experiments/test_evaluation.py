@@ -2,14 +2,20 @@ import types
 
 import numpy as np
 
-from experiments import evaluation, localisation
+from experiments import evaluation, tables
+from experiments.methods import DEFAULT_METHOD
+from vae_jax.data import defects
 
 
 def images_of(masks, defects):
     """What the functions read of a test split."""
     is_anomalous = np.array([defect != "good" for defect in defects])
     return types.SimpleNamespace(
-        masks=np.asarray(masks), defects=tuple(defects), is_anomalous=is_anomalous
+        masks=np.asarray(masks),
+        defects=tuple(defects),
+        is_anomalous=is_anomalous,
+        has_masks=True,
+        has_both_classes=True,
     )
 
 
@@ -70,13 +76,13 @@ def test_artificial_defects_keep_the_normal_images_and_mask_what_they_change():
     np.testing.assert_array_equal(images[:2], normal)
     assert not masks[:2].any()
     assert masks[2:].any((1, 2)).all()
-    changed = (images[2:] != np.concatenate([normal] * 5)).any(-1)
+    changed = (images[2:] != np.concatenate([normal] * len(defects.KINDS))).any(-1)
     assert not changed[~masks[2:]].any()
 
 
 def test_verdict_says_where_we_lose():
-    ours = localisation.DEFAULT_METHOD
-    text = localisation.verdict(
+    ours = DEFAULT_METHOD
+    text = tables.verdict(
         [
             row("screw", ours, "attention", 0.5, 0.3),
             row("screw", "weak", "floor", 0.4, 0.1),

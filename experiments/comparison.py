@@ -1,0 +1,126 @@
+"""The maps that a run compares: of the VAE, and of baselines trained apart."""
+
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.baselines import BASELINES, MapFunction
+from experiments.evaluation import Masks, artificial_defects, resize_map
+from experiments.explainer import Explainer, Fitted, HostImages
+from experiments.methods import (
+    DEFAULT_METHOD,
+    METHODS,
+    HostMaps,
+    Kind,
+    make_maps,
+)
+from experiments.settings import Settings
+from vae_jax.data import images as image_io
+from vae_jax.data.augment import Augmentation
+from vae_jax.data.category import CategoryData
+
+PUBLISHED_SIZES = {"anogan": 128}
+"""Sides at which baselines see objects where it is not 256; textures are 512."""
+
+
+class Compared(NamedTuple):
+    """Raw maps by method, in the order of the table, at the model's size."""
+
+    kinds: dict[str, Kind]
+    test: dict[str, HostMaps]
+    normal: dict[str, HostMaps]
+    """Of held-out normal images."""
+    pasted: dict[str, HostMaps]
+    """Of held-out normal images with artificial defects: methods are chosen by them."""
+    pasted_masks: Masks
+
+
+def select(asked: Sequence[str]) -> dict[str, Kind]:
+    """The methods named, with those of the groups named, each once.
+
+    The default method is always among them, and first: reports and detectors are its.
+
+    Raises:
+        ValueError: A name is neither a method, with or without @tap, nor a group.
+    """
+    kinds: dict[str, Kind] = {name: each.kind for name, each in METHODS.items()}
+    kinds.update({name: "baseline" for name in BASELINES})
+    groups = {
+        "all": list(kinds),
+        "vae": [name for name in METHODS if kinds[name] != "floor"],
+        "floor": [name for name in METHODS if kinds[name] == "floor"],
+        "baseline": list(BASELINES),
+    }
+    chosen = {DEFAULT_METHOD: kinds[DEFAULT_METHOD]}
+    for name in asked:
+        base, _, tap = name.partition("@")
+        if base not in (METHODS if tap else kinds | groups):
+            near = difflib.get_close_matches(base, [*kinds, *groups], n=1)
+            hint = f" did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"--methods: there is no {name!r};{hint} Groups: {', '.join(groups)}. "
+                f"Methods: {', '.join(kinds)}."
+            )
+        chosen |= {each: kinds[each.split("@")[0]] for each in groups.get(name, [name])}
+    return chosen
+
+
+def taps_of(settings: Settings) -> list[str]:
+    """Every tap that the settings name."""
+    named = [name.partition("@")[2] for name in select(settings.methods)]
+    return [settings.tap, *(tap for tap in named if tap)]
+
+
+def compare(
+    settings: Settings,
+    data: CategoryData,
+    augmentation: Augmentation,
+    explainer: Explainer,
+    fitted: Fitted,
+) -> Compared:
+    """Trains the baselines among the methods, and makes all maps of all methods."""
+    kinds = select(settings.methods)
+    pasted, masks = artificial_defects(data.validation, seed=settings.seed)
+    own = [name for name in kinds if name not in BASELINES]
+    test, normal, pasted_maps = (
+        make_maps(own, explainer, fitted, images)
+        for images in (data.test.images, data.validation, pasted)
+    )
+    for name in kinds:
+        if name not in BASELINES:
+            continue
+        sized = data.at_size(_baseline_size(settings, data, name))
+        maps_of = _fit(settings, sized, augmentation, name)
+        at_size = _resize_all(pasted, sized.validation.shape[1])
+        for maps, images in (
+            (test, sized.test.images),
+            (normal, sized.validation),
+            (pasted_maps, at_size),
+        ):
+            maps[name] = _at_model_size(maps_of, images, settings.image_size)
+    return Compared(kinds, test, normal, pasted_maps, masks)
+
+
+def _fit(
+    settings: Settings, data: CategoryData, augmentation: Augmentation, name: str
+) -> MapFunction:
+    folder = settings.folder / data.category / "baselines" / name
+    return BASELINES[name](settings, data, augmentation, folder)
+
+
+def _baseline_size(settings: Settings, data: CategoryData, name: str) -> int:
+    if settings.baseline_size is not None:
+        return settings.baseline_size
+    return 512 if data.is_texture else PUBLISHED_SIZES.get(name, 256)
+
+
+def _at_model_size(maps_of: MapFunction, images: HostImages, size: int) -> HostMaps:
+    if not len(images):
+        return np.zeros((0, size, size), np.float32)
+    return np.stack([resize_map(each, (size, size)) for each in maps_of(images)])
+
+
+def _resize_all(images: HostImages, size: int) -> HostImages:
+    return np.stack([image_io.resize(each, size, name="image") for each in images])
