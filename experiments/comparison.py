@@ -53,7 +53,7 @@ def select(asked: Sequence[str]) -> dict[str, Kind]:
         "floor": [name for name in METHODS if kinds[name] == "floor"],
         "baseline": list(BASELINES),
     }
-    chosen = {DEFAULT_METHOD: kinds[DEFAULT_METHOD]}
+    chosen: dict[str, Kind] = {DEFAULT_METHOD: kinds[DEFAULT_METHOD]}
     for name in asked:
         base, _, tap = name.partition("@")
         if base not in (METHODS if tap else kinds | groups):
