@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.baselines import BASELINES, MapFunction
+from experiments.baselines import BASELINES
 from experiments.evaluation import Masks, artificial_defects, resize_map
 from experiments.explainer import Explainer, Fitted, HostImages
 from experiments.methods import (
@@ -17,6 +17,7 @@ from experiments.methods import (
     make_maps,
 )
 from experiments.settings import Settings
+from vae_jax.baselines import MapFunction
 from vae_jax.data import images as image_io
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
