@@ -1,9 +1,10 @@
 """A localisation experiment from data to table: what all of them share."""
 
+import contextlib
 import difflib
 import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,20 +51,27 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, of the first process alone; it is told (done, total)."""
+    console = Console(stderr=True)
+    hidden = not (train.is_primary() and console.is_terminal)
+    with Progress(console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(text)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def load(
     settings: Settings, data_dir: str | Path, name: str, **options: Any
 ) -> CategoryData:
     """`load_category` with a bar; `options` are its other arguments."""
-    console = Console(stderr=True)
-    hidden = not (train.is_primary() and console.is_terminal)
-    with Progress(console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(f"{name}: reading images")
+    with progress_bar(f"{name}: reading images") as progress:
         data = load_category(
             data_dir,
             name,
             size=settings.image_size,
             seed=settings.seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
             **options,
         )
     if data.skipped_images:
