@@ -32,7 +32,8 @@ class Settings:
     blur: float
     """Smoothing of residuals and input gradients, in pixels of the model's image."""
     width: int = 16
-    """Channels after the first convolution of the small network."""
+    """Channels after the first convolution of the small network and of that of MNIST,
+    whose authors take 64."""
     noise_scale: float = 0.1
     """Standard deviation of the Gaussian likelihood, for intensities in [0, 1]."""
     beta: float = 1.0

@@ -70,7 +70,7 @@ def _build_model(settings: Settings, *, channels: int) -> models.VAE:
         case "resnet18":
             return models.resnet18_vae(**sizes, **options)
         case "mnist":
-            model = models.mnist_vae(**options)
+            model = models.mnist_vae(width=settings.width, **options)
         case "ped1":
             model = models.ped1_vae(**options)
     if model.image_shape != shape:
