@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from vae_jax.data import category, images, mvtec_ad
 
@@ -82,11 +83,30 @@ def test_progress_counts_every_image_once(data_dir, tmp_path):
     assert seen == [(index + 1, 12) for index in range(12)]
 
 
-def test_a_test_split_of_one_class_is_refused(data_dir, tmp_path):
+def test_a_test_split_of_one_class_is_loaded(data_dir, tmp_path):
     for file in (data_dir / "screw/test/good").iterdir():
         file.unlink()
-    with pytest.raises(ValueError, match="has no good images"):
-        load(data_dir, tmp_path, "screw")
+    test = load(data_dir, tmp_path, "screw").test
+    assert len(test.images) == 4
+    assert not test.has_both_classes
+
+
+@pytest.mark.parametrize("below", ["train/good", "good", "."])
+def test_normal_images_alone_are_enough(tmp_path, below):
+    root = tmp_path / "my parts (2)"
+    (root / below).mkdir(parents=True)
+    for index, kind in enumerate(("png", "jpg", "tif", "bmp", "webp")):
+        image = Image.fromarray(np.full((40, 50, 3), 40 * index, np.uint8))
+        image.save(root / below / f"{index}.{kind}")
+    data = load(root, tmp_path, "my parts (2)")
+    assert data.train.shape == (4, 32, 32, 3)
+    values = np.sort([*data.train[:, 0, 0, 0], *data.validation[:, 0, 0, 0]])
+    np.testing.assert_allclose(values, [0, 40, 80, 120, 160], atol=2)  # lossy ones
+    assert data.test.images.shape == (0, 32, 32, 3)
+    assert data.test.masks.shape == (0, 32, 32)
+    assert list(data.test.native_masks) == []
+    assert not data.test.has_both_classes
+    assert data.at_size(48).train.shape == (4, 48, 48, 3)
 
 
 def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_png):

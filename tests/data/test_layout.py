@@ -64,10 +64,98 @@ def test_folder_without_a_category(tmp_path):
     one_line(error)
 
 
-def test_a_category_given_for_the_folder_above_it(data_dir):
-    with pytest.raises(ValueError, match=r"is itself a category; .* 'screw'") as error:
-        layout.find_categories(data_dir / "screw")
+def test_a_category_given_for_the_folder_above_it_is_the_only_one(
+    data_dir, monkeypatch
+):
+    screw = data_dir / "screw"
+    assert layout.find_categories(screw) == ["screw"]
+    assert layout.list_category(screw, "screw") == layout.list_category(
+        data_dir, "screw"
+    )
+    monkeypatch.chdir(screw)
+    assert layout.find_categories(".") == ["screw"]
+
+
+@pytest.fixture
+def parts(tmp_path, write_png):
+    """Fills my_parts with images of the names given, and returns it."""
+
+    def make(*names: str):
+        for name in names:
+            write_png(tmp_path / "my_parts" / name)
+        return tmp_path / "my_parts"
+
+    return make
+
+
+@pytest.mark.parametrize("below", ["train/good/", "good/", ""])
+def test_normal_images_alone_are_a_category_named_after_their_folder(parts, below):
+    root = parts(f"{below}b.png", f"{below}a.JPG", f"{below}c.tiff", f"{below}._c.tiff")
+    (root / below / "notes.txt").touch()
+    assert layout.find_categories(root) == ["my_parts"]
+    files = layout.list_category(root, "my_parts")
+    assert [entry.image for entry in files.train] == [
+        f"{below}a.JPG",
+        f"{below}b.png",
+        f"{below}c.tiff",
+    ]
+    assert all((files.folder / entry.image).is_file() for entry in files.train)
+    assert files.test == ()
+    assert files.is_as_published == (below == "train/good/")
+    assert all(layout.is_training_image(entry.image) for entry in files.train)
+
+
+def test_several_folders_of_normal_images_are_categories(parts):
+    root = parts("nuts/good/a.png", "bolts/train/good/a.png", "notes/a.png", "a.png")
+    assert layout.find_categories(root) == ["bolts", "nuts"]
+    files = layout.list_category(root, "nuts")
+    assert [entry.image for entry in files.train] == ["good/a.png"]
+
+
+def test_the_published_layout_wins_over_what_lies_beside_it(parts):
+    root = parts("train/good/a.png", "good/b.png", "c.png", "other/good/d.png")
+    (entry,) = layout.list_category(root, "my_parts").train
+    assert entry.image == "train/good/a.png"
+
+
+def test_folders_below_a_folder_of_images_are_not_looked_into(parts):
+    root = parts("a.png", "rejected/b.png")
+    (entry,) = layout.list_category(root, "my_parts").train
+    assert entry.image == "a.png"
+
+
+@pytest.mark.parametrize("inside", ["test/good/a.png", "good/good/a.png"])
+def test_parts_of_a_category_are_no_categories(parts, inside):
+    root = parts(inside)
+    with pytest.raises(ValueError, match=r"holds no (category|image)") as error:
+        layout.list_category(root, "my_parts")
     one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ("bad/a.png", "beside it bad;"),
+        ("nuts/good/a.png", "beside it nuts;"),
+        ("b.png", "beside it 1 images;"),
+    ],
+)
+def test_what_lies_beside_good_is_not_left_out_without_a_word(parts, beside, said):
+    root = parts("good/a.png", beside)
+    with pytest.raises(ValueError, match=said) as error:
+        layout.find_categories(root)
+    assert f"give {root}/good to train on it alone" in one_line(error)
+    assert layout.find_categories(root / "good") == ["good"]
+
+
+def test_a_test_split_may_be_missing_or_of_one_class(data_dir):
+    shutil.rmtree(data_dir / "screw/test/good")
+    files = layout.list_category(data_dir, "screw")
+    assert {entry.defect for entry in files.test} == {"bent", "cut"}
+    for part in ("test", "ground_truth"):
+        shutil.rmtree(data_dir / "screw" / part)
+    files = layout.list_category(data_dir, "screw")
+    assert (len(files.train), files.test, files.is_as_published) == (6, (), True)
 
 
 def test_unknown_category_suggests_the_nearest(data_dir):
@@ -119,17 +207,9 @@ def test_an_empty_part_is_refused(data_dir, part):
     folder = data_dir / "screw" / part
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(ValueError, match=f"{part} holds no PNG image") as error:
+    with pytest.raises(ValueError, match=f"{part} holds no image") as error:
         layout.list_category(data_dir, "screw")
     one_line(error)
-
-
-def test_require_both_classes_says_which_is_missing():
-    layout.require_both_classes(["good", "cut"], category="screw")
-    with pytest.raises(ValueError, match="test split of screw has no good images"):
-        layout.require_both_classes(["cut", "bent"], category="screw")
-    with pytest.raises(ValueError, match="test split of screw has no defect images"):
-        layout.require_both_classes(["good"], category="screw")
 
 
 def test_the_fingerprint_follows_every_file(data_dir):

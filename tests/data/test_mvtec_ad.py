@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from vae_jax.data import concurrency, images, mvtec_ad
 
@@ -157,3 +158,28 @@ def test_reading_needs_neither_jax_nor_tensorflow():
         "assert not {'jax', 'tensorflow', 'flax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_of_normals_named_as_a_category_is_not_taken_for_it(
+    tmp_path, write_png
+):
+    for index in range(3):
+        write_png(tmp_path / "screw" / f"{index}.png", mode="RGB")
+    builder = mvtec_ad.prepare(tmp_path / "screw", "screw", tmp_path / "prepared")
+    assert builder.config.channels == 3
+    assert builder.config.category == "screw"
+    assert len(mvtec_ad.open_split(builder, "train")) == 3
+    assert len(mvtec_ad.open_split(builder, "test")) == 0
+    assert list(builder.manifest["files"]) == ["0.png", "1.png", "2.png"]
+
+
+def test_a_truncated_jpeg_is_found_when_it_is_prepared(tmp_path):
+    folder = tmp_path / "my_parts"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    for name in "ab":
+        Image.fromarray(noise).save(folder / f"{name}.jpg")
+    whole = (folder / "b.jpg").read_bytes()
+    (folder / "b.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"b\.jpg is truncated"):
+        mvtec_ad.prepare(folder, "my_parts", tmp_path / "prepared")

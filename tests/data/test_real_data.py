@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.fixture
 def root() -> Path:
-    return layout.find_root(FOLDER or "")
+    return next(iter(layout.locate(FOLDER or "").values())).folder.parent
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int, UInt8
 
 from vae_jax.data import images
 from vae_jax.data.concurrency import in_threads
-from vae_jax.data.layout import GOOD, MissingMasks, require_both_classes
+from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
 from vae_jax.data.mvtec_ad import TEXTURES, Record, Records, open_split, prepare
 
 Progress = Callable[[int, int], None]
@@ -129,7 +129,7 @@ def load_category(
     """Prepares a category if need be and decodes it at the model's size.
 
     Args:
-        data_dir: the folder that holds the category folders.
+        data_dir: the folder that holds the category folders, or is the only one.
         category: one of `find_categories(data_dir)`.
         prepared_dir: where array records are kept between runs.
         size: side of the square images that the model sees, in pixels.
@@ -141,14 +141,14 @@ def load_category(
         progress: called as (done, total) while images are decoded.
 
     Raises:
-        ValueError: bad folder, category, pairing or image, a test split of one class
-            only, or a defect image whose mask is empty.
+        ValueError: bad folder, category, pairing or image, or a defect image whose
+            mask is empty.
     """
     builder = prepare(data_dir, category, prepared_dir, missing_masks=missing_masks)
     train, test = open_split(builder, "train"), open_split(builder, "test")
     manifest = builder.manifest
     channels = builder.config.channels if channels is None else channels
-    paths = [path for path in manifest["files"] if path.startswith("train/")]
+    paths = list(filter(is_training_image, manifest["files"]))
     kept, held_out = validation_split(paths, share=validation_share, seed=seed)
     report = _Counter(progress, total=len(train) + len(test))
     again = functools.partial(
@@ -165,7 +165,7 @@ def load_category(
     fits = len(kept) * size * size * channels <= decoded_bytes
     lazy = DecodedOnDemand(train, kept, size=size, channels=channels)
     validation = DecodedOnDemand(train, held_out, size=size, channels=channels)
-    loaded = CategoryData(
+    return CategoryData(
         category=category,
         train=decode_all(lazy, done=report) if fits else lazy,
         validation=decode_all(validation, done=report),
@@ -176,8 +176,6 @@ def load_category(
         skipped_images=manifest["skipped_images"],
         is_texture=category in TEXTURES,
     )
-    require_both_classes(loaded.test.defects, category=category)
-    return loaded
 
 
 def validation_split(
@@ -195,7 +193,7 @@ def validation_split(
         raise ValueError(f"validation_split: share must be in (0, 1), got {share}.")
     if len(paths) < 2:
         raise ValueError(
-            f"validation_split: train/good needs at least 2 images, got {len(paths)}; "
+            f"validation_split: training needs at least 2 images, got {len(paths)}; "
             "one is held out for validation."
         )
     ranks = [hashlib.sha256(f"{seed}/{path}".encode()).digest() for path in paths]
@@ -229,6 +227,8 @@ def load_test(
 ) -> TestImages:
     """Decodes a split with its masks, in threads; `done` is called after each image.
 
+    A split without images gives arrays without images.
+
     Raises:
         ValueError: the mask of a defect image is empty.
     """
@@ -245,11 +245,14 @@ def load_test(
         pixels = decode_record(record, size=size, channels=channels)
         return pixels, images.resize_mask(mask, size), record["defect"], name
 
-    pixels, masks, defects, paths = zip(
-        *in_threads(load, range(len(records)), done=done), strict=True
-    )
+    loaded = in_threads(load, range(len(records)), done=done)
+    shape = len(loaded), size, size
     return TestImages(
-        np.stack(pixels), np.stack(masks), defects, paths, NativeMasks(records)
+        np.array([each[0] for each in loaded], np.uint8).reshape(*shape, channels),
+        np.array([each[1] for each in loaded], np.bool_).reshape(shape),
+        tuple(each[2] for each in loaded),
+        tuple(each[3] for each in loaded),
+        NativeMasks(records),
     )
 
 

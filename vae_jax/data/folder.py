@@ -13,8 +13,10 @@ from jaxtyping import UInt8
 from vae_jax.data import images
 
 SUFFIXES = frozenset(
-    (".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png")
-    + (".pnm", ".ppm", ".tif", ".tiff", ".webp")
+    (
+        *(".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+        *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    )
 )
 """By which a file in a folder is taken for an image, in capitals too."""
 

@@ -1,8 +1,14 @@
-"""The folder layout in which MVTec AD is published, read without decoding an image.
+"""The files of a category: the layout of MVTec AD, or anybody's normal images.
+
+As published, <root> is given and holds one or several categories:
 
 <root>/<category>/train/good/000.png
-<root>/<category>/test/{good,<defect>}/000.png
+<root>/<category>/test/{good,<defect>}/000.png               may be missing
 <root>/<category>/ground_truth/<defect>/000_mask.png
+
+Or <folder> is given and is itself the only category, named after it: with train/good
+as above, or with normal images alone, in <folder>/good or in <folder>. In what order
+these are looked for is said at `locate`. No image is decoded here.
 """
 
 import dataclasses
@@ -10,11 +16,17 @@ import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from vae_jax.data.folder import has_image_name
 
 GOOD = "good"
 PUBLISHED_ROOT = "mvtec_anomaly_detection"
 NAMES_SHOWN = 3
+
+_TRAIN = f"train/{GOOD}"
+_PARTS = frozenset({"train", "test", "ground_truth", GOOD})
+"""Names of folders inside a category: none of them is a category."""
 
 MissingMasks = Literal["error", "skip"]
 
@@ -39,6 +51,8 @@ class CategoryFiles:
     """Defect images left out because no mask belongs to them."""
     skipped_masks: tuple[str, ...] = ()
     """Masks left out because no image belongs to them."""
+    is_as_published: bool = True
+    """False for a folder of normal images alone."""
 
     def fingerprint(self) -> str:
         """Changes whenever a file is added, removed, resized or touched."""
@@ -50,40 +64,64 @@ class CategoryFiles:
         return digest.hexdigest()[:16]
 
 
-def find_root(data_dir: str | Path) -> Path:
-    """Returns the folder that holds the categories: `data_dir` or one below it.
+class Category(NamedTuple):
+    """Where a category lies, and below it, relative, its normal images to train on."""
+
+    folder: Path
+    train: str
+
+    @property
+    def is_as_published(self) -> bool:
+        """Whether the folder is laid out as MVTec AD is."""
+        return self.train == _TRAIN
+
+
+def locate(data_dir: str | Path) -> dict[str, Category]:
+    """Finds the categories of a folder, by name.
+
+    What is found first decides:
+    1. train/good below the folder: it is a category as published.
+    2. Folders in it, or in its mvtec_anomaly_detection, with train/good or good below:
+       each is a category.
+    3. good: the folder is a category of normal images, which lie in good.
+    4. Images in the folder: it is a category of normal images, which are these.
 
     Raises:
-        ValueError: the folder is missing or holds no category.
+        ValueError: no such folder, none of these, or 3 beside 2, 4 or another folder of
+            images, where it is not plain what was meant.
     """
     root = Path(data_dir).expanduser()
     if not root.is_dir():
         raise ValueError(
             f"find_categories: there is no folder {root}; give the folder that holds "
-            "the categories, each with train/good."
+            "the categories, each with train/good, or a folder of normal images."
         )
-    if _is_category(root):
-        raise ValueError(
-            f"find_categories: {root} is itself a category; give the folder above it "
-            f"({root.resolve().parent}) and the category {root.resolve().name!r}."
-        )
-    for candidate in (root, root / PUBLISHED_ROOT):
-        if candidate.is_dir() and any(map(_is_category, candidate.iterdir())):
-            return candidate
+    name = root.resolve().name
+    if (root / _TRAIN).is_dir():
+        return {name: Category(root, _TRAIN)}
+    in_good = (root / GOOD).is_dir()
+    children = _categories_in(root) or _categories_in(root / PUBLISHED_ROOT)
+    if in_good:
+        _refuse_beside_good(root, children)
+        return {name: Category(root, GOOD)}
+    if children:
+        return children
+    if _image_names(root):
+        return {name: Category(root, ".")}
     raise ValueError(
         f"find_categories: {root} holds no category, that is no folder with "
-        "train/good; unpack MVTec AD there or give another folder."
+        "train/good, no folder good, and no image; give the folder of MVTec AD, "
+        "or one of normal images."
     )
 
 
 def find_categories(data_dir: str | Path) -> list[str]:
-    """Returns the names of the category folders below `data_dir`, sorted.
+    """Returns the names of the categories of `data_dir`, sorted, see `locate`.
 
     Raises:
-        ValueError: the folder is missing or holds no category.
+        ValueError: the folder is missing, holds no category, or is not plain.
     """
-    folders = find_root(data_dir).iterdir()
-    return sorted(folder.name for folder in folders if _is_category(folder))
+    return sorted(locate(data_dir))
 
 
 def list_category(
@@ -92,40 +130,40 @@ def list_category(
     """Lists a category and pairs each defect image with its mask by defect and stem.
 
     Args:
-        data_dir: the folder that holds the category folders.
-        category: the name of one of them.
+        data_dir: the folder that holds the category folders, or is the only one.
+        category: one of `find_categories(data_dir)`.
         missing_masks: what to do with a defect image without a mask and with a mask
             without an image: refuse the category, or leave both out and count them.
 
     Raises:
-        ValueError: unknown category, empty train/good or test, or files that do not
-            pair.
+        ValueError: unknown category, a folder of training or test images without any,
+            or files that do not pair.
     """
-    found = find_categories(data_dir)
+    found = locate(data_dir)
     if category not in found:
         near = difflib.get_close_matches(category, found, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
             f"list_category: unknown category {category!r}; {hint}"
-            f"Found: {', '.join(found)}."
+            f"Found: {', '.join(sorted(found))}."
         )
-    folder = find_root(data_dir) / category
-    train = tuple(
-        Entry(f"train/{GOOD}/{name}", None, GOOD)
-        for name in _png_names(folder / "train" / GOOD)
-    )
-    if not train:
+    folder, below = found[category].folder, Path(found[category].train)
+    names = _image_names(folder / below)
+    if not names:
         raise ValueError(
-            f"list_category: {folder / 'train' / GOOD} holds no PNG image; "
+            f"list_category: {folder / below} holds no image; "
             "put the normal images to train on there."
         )
-    images = _png_names_by_defect(folder / "test")
-    if not images:
+    train = tuple(Entry((below / name).as_posix(), None, GOOD) for name in names)
+    if not found[category].is_as_published:
+        return CategoryFiles(folder, train, (), is_as_published=False)
+    images = _image_names_by_defect(folder / "test")
+    if not images and (folder / "test").is_dir():
         raise ValueError(
-            f"list_category: {folder / 'test'} holds no PNG image; put test images in "
-            "test/good and in a folder for each defect."
+            f"list_category: {folder / 'test'} holds no image; put test images in "
+            "test/good and in a folder for each defect, or remove test."
         )
-    masks = _png_names_by_defect(folder / "ground_truth")
+    masks = _image_names_by_defect(folder / "ground_truth")
     masks.pop(GOOD, None)
     test, without_mask, without_image = _pair(images, masks)
     if missing_masks == "error":
@@ -133,20 +171,9 @@ def list_category(
     return CategoryFiles(folder, train, test, without_mask, without_image)
 
 
-def require_both_classes(defects: Sequence[str], *, category: str) -> None:
-    """Refuses a test split of one class, on which no ranking metric is defined.
-
-    Raises:
-        ValueError: says which class is missing.
-    """
-    classes = {defect == GOOD for defect in defects}
-    if classes == {True, False}:
-        return
-    missing = "defect images" if True in classes else "good images"
-    raise ValueError(
-        f"require_both_classes: the test split of {category} has no {missing}; "
-        f"metrics need both classes, add {missing} below test/."
-    )
+def is_training_image(path: str) -> bool:
+    """Tells a category's training images from its test images and masks, by path."""
+    return not path.startswith(("test/", "ground_truth/"))
 
 
 def _pair(
@@ -193,23 +220,48 @@ def _first_few(paths: Sequence[str]) -> str:
     return ", ".join(paths[:NAMES_SHOWN]) + more
 
 
-def _is_category(folder: Path) -> bool:
-    return not folder.name.startswith(".") and (folder / "train" / GOOD).is_dir()
+def _categories_in(root: Path) -> dict[str, Category]:
+    if not root.is_dir():
+        return {}
+    found = {}
+    for folder in root.iterdir():
+        if folder.name.startswith(".") or folder.name in _PARTS:
+            continue
+        for train in (_TRAIN, GOOD):
+            if (folder / train).is_dir():
+                found.setdefault(folder.name, Category(folder, train))
+    return found
 
 
-def _png_names(folder: Path) -> list[str]:
-    """Dot files are left out: file managers write `._000.png` beside `000.png`."""
+def _refuse_beside_good(root: Path, children: Mapping[str, Category]) -> None:
+    """An inspector's defects, beside good, must not be left out without a word."""
+    beside = sorted(
+        folder.name
+        for folder in root.iterdir()
+        if folder.name in children or (folder.name != GOOD and _image_names(folder))
+    )
+    if loose := _image_names(root):
+        beside.append(f"{len(loose)} images")
+    if beside:
+        raise ValueError(
+            f"find_categories: {root} holds {GOOD} and beside it "
+            f"{_first_few(beside)}; give {root / GOOD} to train on it alone, or move "
+            f"it to {_TRAIN} and the others to test/<defect>."
+        )
+
+
+def _image_names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(
         file.name
         for file in folder.iterdir()
-        if file.suffix.lower() == ".png" and not file.name.startswith(".")
+        if has_image_name(file.name) and not file.is_dir()
     )
 
 
-def _png_names_by_defect(folder: Path) -> dict[str, list[str]]:
+def _image_names_by_defect(folder: Path) -> dict[str, list[str]]:
     if not folder.is_dir():
         return {}
-    names = {defect.name: _png_names(defect) for defect in sorted(folder.iterdir())}
+    names = {defect.name: _image_names(defect) for defect in sorted(folder.iterdir())}
     return {defect: found for defect, found in names.items() if found}

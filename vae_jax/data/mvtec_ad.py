@@ -24,7 +24,6 @@ from vae_jax.data.layout import (
     Entry,
     MissingMasks,
     find_categories,
-    find_root,
     list_category,
 )
 
@@ -156,9 +155,11 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
             skipped_masks=len(files.skipped_masks),
             **_manifest(files),
         )
+        parts = {"train": files.train, "test": files.test}
         return {
-            "train": self._generate_examples(files.folder, files.train),
-            "test": self._generate_examples(files.folder, files.test),
+            name: self._generate_examples(files.folder, entries)
+            for name, entries in parts.items()
+            if entries  # tfds refuses an empty split
         }
 
     def _generate_examples(
@@ -203,7 +204,7 @@ def prepare(
     builder = _builder(config, final)
     if not builder.info.splits:
         try:
-            _prepare_atomically(find_root(data_dir), config, final)
+            _prepare_atomically(Path(data_dir).expanduser(), config, final)
         except OSError as error:
             raise OSError(
                 f"prepare: cannot write {category} below {prepared_dir} ({error}); "
@@ -214,7 +215,12 @@ def prepare(
 
 
 def open_split(builder: MVTecAD, split: str) -> "Records":
-    """Opens "train" or "test" (or a slice such as "train[:10]") for random access."""
+    """Opens "train" or "test" (or a slice such as "train[:10]") for random access.
+
+    Where there was nothing to test on, "test" is empty.
+    """
+    if split == "test" and split not in builder.info.splits:
+        return Records(())
     skip = {name: tfds.decode.SkipDecoding() for name in ("image", "mask")}
     with _quiet_tfds():
         source = builder.as_data_source(
@@ -250,16 +256,18 @@ def _builder(config: Config, data_dir: Path) -> MVTecAD:
 
 
 def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) -> Config:
-    published = MVTecAD.builder_configs.get(category)
+    published = MVTecAD.builder_configs.get(category) if files.is_as_published else None
     if isinstance(published, Config) and missing_masks == "error":
         return published
-    suffix = "" if missing_masks == "error" else "-paired"
     if isinstance(published, Config):
         channels = published.channels
     else:
         first = files.train[0].image
         encoded = (files.folder / first).read_bytes()
         channels = images.read_header(encoded, name=first).channels
+    # The name of a published category stands for it alone.
+    suffix = "" if files.is_as_published else "-normals"
+    suffix += "" if missing_masks == "error" else "-paired"
     return Config(
         name=category + suffix,
         description=DESCRIPTIONS.get(category, category),
