@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
+from jax import export, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vae_jax.models.convolution import conv, conv_transpose
@@ -152,6 +152,33 @@ def test_vmap_over_both_arguments(ours, plain):
         return jax.vmap(lambda x, k: (f(x, k), gradients(f, x, k)))(*pairs)
 
     assert_close(mapped(ours), mapped(plain))
+
+
+@both
+@pytest.mark.parametrize("argument", [0, 1])
+def test_a_derivative_by_one_factor_takes_one_more_convolution(ours, plain, argument):
+    del plain
+    images, kernel, options = example(GEOMETRIES[0])
+    derivative = jax.grad(lambda *a: ours(*a, **options).sum(), argument)
+    program = str(jax.make_jaxpr(derivative)(images, kernel))
+    assert program.count("= conv_general_dilated[") == 2
+
+
+@both
+def test_image_gradients_need_not_know_the_number_of_images(ours, plain):
+    del plain
+    images, kernel, options = example(GEOMETRIES[3])
+
+    @jax.jit
+    @jax.vmap
+    @jax.grad
+    def gradient(image):
+        return jnp.sin(ours(image[None], kernel, **options)).sum()
+
+    shape = *export.symbolic_shape("batch"), *images.shape[1:]
+    any_number = jax.ShapeDtypeStruct(shape, images.dtype)
+    exported = export.export(gradient)(any_number)
+    assert_close(exported.call(images), gradient(images))
 
 
 @both

@@ -113,41 +113,55 @@ def _kernel_gradient(
 
 
 def _conv_forward(geometry, images, kernel):
-    return _conv(geometry, images, kernel), (images, kernel)
+    return _conv(geometry, images.value, kernel.value), _needed(images, kernel)
 
 
-def _conv_backward(geometry, arguments, features):
-    images, kernel = arguments
+def _conv_backward(geometry, needed, features):
+    images, kernel = needed
     return (
-        _transpose(geometry, features, kernel),
-        _kernel_gradient(geometry, images, features),
+        None if kernel is None else _transpose(geometry, features, kernel),
+        None if images is None else _kernel_gradient(geometry, images, features),
     )
 
 
 def _transpose_forward(geometry, features, kernel):
-    return _transpose(geometry, features, kernel), (features, kernel)
+    return _transpose(geometry, features.value, kernel.value), _needed(features, kernel)
 
 
-def _transpose_backward(geometry, arguments, images):
-    features, kernel = arguments
+def _transpose_backward(geometry, needed, images):
+    features, kernel = needed
     return (
-        _conv(geometry, images, kernel),
-        _kernel_gradient(geometry, images, features),
+        None if kernel is None else _conv(geometry, images, kernel),
+        None if features is None else _kernel_gradient(geometry, images, features),
     )
 
 
 def _kernel_gradient_forward(geometry, images, features):
-    return _kernel_gradient(geometry, images, features), (images, features)
+    gradient = _kernel_gradient(geometry, images.value, features.value)
+    return gradient, _needed(images, features)
 
 
-def _kernel_gradient_backward(geometry, arguments, kernel):
-    images, features = arguments
-    return _transpose(geometry, features, kernel), _conv(geometry, images, kernel)
+def _kernel_gradient_backward(geometry, needed, kernel):
+    images, features = needed
+    return (
+        None if features is None else _transpose(geometry, features, kernel),
+        None if images is None else _conv(geometry, images, kernel),
+    )
 
 
-_conv.defvjp(_conv_forward, _conv_backward)
-_transpose.defvjp(_transpose_forward, _transpose_backward)
-_kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
+def _needed(left, right):
+    """Each of two factors if there is to be a derivative by the other, else None."""
+    return (
+        left.value if right.perturbed else None,
+        right.value if left.perturbed else None,
+    )
+
+
+_conv.defvjp(_conv_forward, _conv_backward, symbolic_zeros=True)
+_transpose.defvjp(_transpose_forward, _transpose_backward, symbolic_zeros=True)
+_kernel_gradient.defvjp(
+    _kernel_gradient_forward, _kernel_gradient_backward, symbolic_zeros=True
+)
 
 
 def _lax_conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
