@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 
@@ -48,6 +49,7 @@ class Launchable(Protocol):
 
 
 C = TypeVar("C", bound=Launchable)
+T = TypeVar("T")
 
 
 def run(
@@ -61,7 +63,7 @@ def run(
     its traceback comes with VAE_JAX_TRACEBACK=1 in the environment.
     """
     config = parse(presets, sys.argv[1:] if args is None else args)
-    try:
+    with _one_line_errors(distributed=config.launch.distributed):
         if config.launch.distributed:
             # Imported here: --help must answer at once and jax takes half a second.
             from vae_jax.train import initialize_distributed
@@ -72,10 +74,30 @@ def run(
                 process_id=config.launch.process_id,
             )
         main(config)
+
+
+def run_tool(
+    main: Callable[[T], int], kind: type[T], args: Sequence[str] | None = None
+) -> NoReturn:
+    """Like `run`, for what has neither presets nor pods: exits with what `main` says.
+
+    `kind` is the configuration's dataclass; a field without a default is a flag that
+    must be given.
+    """
+    config = _parse(kind, sys.argv[1:] if args is None else args)
+    with _one_line_errors():
+        status = main(config)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _one_line_errors(*, distributed: bool = False) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         if os.environ.get("VAE_JAX_TRACEBACK"):
             raise
-        _stop(error, distributed=config.launch.distributed)
+        _stop(error, distributed=distributed)
 
 
 def _stop(error: Exception, *, distributed: bool) -> NoReturn:
@@ -97,21 +119,26 @@ def parse(presets: Mapping[str, C], args: Sequence[str]) -> C:
 
     `presets` maps each preset's name to its configuration; the first is the default.
     """
-    import tyro
-
     names = list(presets)
     chosen = _preset_named(args) or names[0]
     default = presets.get(chosen, presets[names[0]])
+    return _parse(type(default), args, default)
+
+
+def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
+    import tyro
+
+    cli = functools.partial(
+        tyro.cli,
+        kind,
+        args=args,
+        prog=f"python -m {_module_name()}",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                type(default),
-                args=args,
-                default=default,
-                prog=f"python -m {_module_name()}",
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
+            return cli() if default is None else cli(default=default)
     except SystemExit as stopped:
         if complaint.getvalue():
             # tyro draws a box of many lines; one will do.

@@ -66,6 +66,40 @@ def test_what_goes_wrong_is_one_line_and_its_traceback_can_be_had(monkeypatch):
         runner.run(refuse, PRESETS, [])
 
 
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """A tool for the tests."""
+
+    images: tuple[str, ...]
+    """Images."""
+    times: int = 1
+    """Times."""
+
+
+def test_a_tool_exits_with_what_it_says():
+    with pytest.raises(SystemExit) as stopped:
+        runner.run_tool(lambda tool: 3 * tool.times, Tool, ["--images", "a", "b"])
+    assert stopped.value.code == 3
+
+
+def test_a_tool_names_the_flag_that_is_missing(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        runner.run_tool(lambda tool: 0, Tool, [])
+    assert stopped.value.code == 2
+    complaint = capsys.readouterr().err
+    assert "--images" in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_what_goes_wrong_in_a_tool_is_one_line(monkeypatch):
+    def refuse(tool):
+        raise OSError("no space")
+
+    monkeypatch.delenv("VAE_JAX_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit, match=r"^error: no space .*$"):
+        runner.run_tool(refuse, Tool, ["--images", "a"])
+
+
 def test_help_and_configuration_load_neither_jax_nor_flax():
     code = (
         "import json, sys; import experiments.mvtec; "
