@@ -20,7 +20,7 @@ from vae_jax.data.concurrency import in_threads, unfinished_folder
 from vae_jax.data.layout import GOOD
 from vae_jax.data.synthetic import fabric, gear, wood
 
-__all__ = ["CATEGORIES", "Rendered", "render", "write_synthetic"]
+__all__ = ["CATEGORIES", "Rendered", "render", "write_once", "write_synthetic"]
 
 VERSION = 1
 """Of what is drawn: raised when the same seed gives another image."""
@@ -89,7 +89,6 @@ def write_synthetic(
             f"write_synthetic: wanted train >= 2, test >= {2 * kinds} and image_size "
             f">= {images.SMALLEST_SIDE}, got {train}, {test} and {image_size}."
         )
-    folder = Path(folder).expanduser().absolute()
     settings = {
         "version": VERSION,
         "seed": seed,
@@ -97,12 +96,31 @@ def write_synthetic(
         "train": train,
         "test": test,
     }
+
+    def fill(whole: Path) -> None:
+        for category in CATEGORIES:
+            _write_category(whole / category, train, test, seed, image_size)
+
+    return write_once(folder, settings, fill)
+
+
+def write_once(
+    folder: str | Path, settings: Mapping[str, Any], fill: Callable[[Path], None]
+) -> Path:
+    """Lets `fill` write a new folder, marks it with `settings`, and returns `folder`.
+
+    It appears whole or not at all; one that bears these settings is left as it is.
+
+    Raises:
+        ValueError: `folder` holds something else.
+        OSError: `folder` cannot be written.
+    """
+    folder = Path(folder).expanduser().absolute()
     if _holds(folder, settings):
         return folder
     with unfinished_folder(folder.name, beside=folder) as scratch:
         whole = scratch / "whole"
-        for category in CATEGORIES:
-            _write_category(whole / category, train, test, seed, image_size)
+        fill(whole)
         (whole / MARKER).write_text(json.dumps(settings))
         try:
             os.replace(whole, folder)
@@ -181,7 +199,7 @@ def _write(path: Path, pixels: UInt8[np.ndarray, "..."]) -> None:
     path.write_bytes(images.encode(pixels))
 
 
-def _holds(folder: Path, settings: Mapping[str, int]) -> bool:
+def _holds(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Says whether `folder` holds this very set; refuses any other content."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -190,7 +208,7 @@ def _holds(folder: Path, settings: Mapping[str, int]) -> bool:
     if held != settings:
         what = f"a synthetic set of {held}" if held else "something else"
         raise ValueError(
-            f"write_synthetic: {folder} holds {what}, wanted {settings}; "
+            f"write_once: {folder} holds {what}, wanted {settings}; "
             "give another folder."
         )
     return True
