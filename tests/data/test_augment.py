@@ -110,3 +110,73 @@ def test_the_angle_stays_within_its_limit():
     assert max(np.abs(angles)) <= 5.1
     assert min(angles) < -3
     assert max(angles) > 3
+
+
+def crops(image: np.ndarray, augmentation: Augmentation, *, side: int, number: int):
+    return [
+        augment(image, augmentation, rng=np.random.default_rng(seed), crop=side)
+        for seed in range(number)
+    ]
+
+
+def test_a_crop_is_a_window_of_the_image_and_every_window_appears():
+    image = picture(3, side=34)
+    windows = {
+        image[top : top + 32, left : left + 32].tobytes()
+        for top in range(3)
+        for left in range(3)
+    }
+    seen = crops(image, NONE, side=32, number=100)
+    assert {crop.shape for crop in seen} == {(32, 32, 3)}
+    assert {crop.tobytes() for crop in seen} == windows
+
+
+def test_a_crop_is_mirrored_and_turned_as_the_image_would_be():
+    image = picture(4, side=33)
+    permitted = Augmentation(True, True, True)
+    windows = [image[t : t + 32, k : k + 32] for t in range(2) for k in range(2)]
+    poses = {
+        np.rot90(window[::step], turns).tobytes()
+        for window in windows
+        for step in (1, -1)
+        for turns in range(4)
+    }
+    seen = crops(image, permitted, side=32, number=300)
+    assert {crop.tobytes() for crop in seen} == poses
+
+
+def test_a_turned_crop_holds_nothing_but_the_image():
+    """A ramp stays a ramp of the same slope; what a border repeats would be flat."""
+    ramp = np.broadcast_to(np.arange(96, dtype=np.uint8), (96, 96))[..., None].copy()
+    turned = Augmentation(rotation_degrees=180.0, border="edge")
+    angles = []
+    for crop in crops(ramp, turned, side=32, number=40):
+        assert crop.shape == (32, 32, 1)
+        # Steps of 8 pixels, for what is rounded to whole grey levels.
+        down, right = np.gradient(crop[::8, ::8, 0].astype(float) / 8)
+        np.testing.assert_allclose(np.hypot(down, right), 1, atol=0.15)
+        angles.append(np.degrees(np.arctan2(down, right)).mean())
+    assert min(angles) < -90
+    assert max(angles) > 90
+
+
+def test_a_crop_of_the_whole_image_is_the_image_augmented():
+    image = picture(5)
+    for seed in range(5):
+        whole, crop = (
+            augment(
+                image,
+                augmentation_for("leather"),
+                rng=np.random.default_rng(seed),
+                crop=side,
+            )
+            for side in (None, 32)
+        )
+        np.testing.assert_array_equal(crop, whole)
+
+
+@pytest.mark.parametrize("side", [0, 33])
+def test_a_crop_must_fit_into_the_image(side):
+    message = rf"^augment: crop must be from 1 pixel .* got {side} of 32x32 pixels; .*$"
+    with pytest.raises(ValueError, match=message):
+        augment(picture(0), NONE, rng=np.random.default_rng(0), crop=side)

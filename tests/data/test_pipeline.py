@@ -38,8 +38,11 @@ def test_a_batch_is_float32_in_the_unit_interval(source):
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 @pytest.mark.parametrize("start", [0, 5])
-def test_batch_k_is_dataset_k_with_any_threads_from_any_step(source, threads, start):
-    arguments = {"batch_size": 4, "seed": 3, "augmentation": TURNED}
+@pytest.mark.parametrize("crop", [None, 8])
+def test_batch_k_is_dataset_k_with_any_threads_from_any_step(
+    source, threads, start, crop
+):
+    arguments = {"batch_size": 4, "seed": 3, "augmentation": TURNED, "crop": crop}
     dataset = train_dataset(source, **arguments)
     batches = train_batches(source, **arguments, start_step=start, threads=threads)
     for step, batch in enumerate(itertools.islice(batches, 6), start=start):
@@ -74,6 +77,21 @@ def test_each_epoch_augments_anew(source):
     dataset = train_dataset(one, batch_size=1, seed=0, augmentation=TURNED)
     seen = {dataset[epoch]["image"].tobytes() for epoch in range(8)}
     assert len(seen) == 8
+
+
+def test_each_epoch_crops_every_image_anew(labelled):
+    rows = np.arange(16, dtype=np.uint8)[:, None, None]
+    ramps = labelled[:, :16, :16] + 16 * rows
+    dataset = train_dataset(ramps, batch_size=11, seed=0, crop=8)
+    tops = []
+    for epoch in range(8):
+        batch = dataset[epoch]
+        assert batch["image"].shape == (11, 8, 8, 1)
+        top, label = np.divmod(labels(batch), 16)
+        assert sorted(label) == list(range(11))
+        tops.append(top[np.argsort(label)])
+    assert all(set(top) <= set(range(9)) for top in tops)
+    assert all(len(set(image)) > 2 for image in np.transpose(tops))
 
 
 def test_the_seed_decides(source):

@@ -1,4 +1,4 @@
-"""Mirroring and rotation, as far as each category stays normal under them."""
+"""Mirroring and rotation, as far as each category stays normal under them; crops."""
 
 import dataclasses
 import math
@@ -75,12 +75,22 @@ def augment(
     augmentation: Augmentation,
     *,
     rng: np.random.Generator,
-) -> UInt8[np.ndarray, "height width channel"]:
-    """Draws one transformation and applies it; the image must be square to turn it."""
+    crop: int | None = None,
+) -> UInt8[np.ndarray, "rows columns channel"]:
+    """Draws one transformation and applies it; the image must be square to turn it.
+
+    With `crop` the result is a square of that side from anywhere in the image, cut out
+    at its angle: nothing from beyond the border comes in while the turned square fits.
+
+    Raises:
+        ValueError: `crop` is larger than the image.
+    """
     # Always four draws: one setting does not shift the draws of the next.
     horizontal, vertical = rng.random(2) < 0.5
     turns = int(rng.integers(4))
     degrees = augmentation.rotation_degrees * rng.uniform(-1.0, 1.0)
+    if crop is not None:
+        image = _cut_around(image, crop, degrees, rng=rng)
     if augmentation.mirror_horizontally and horizontal:
         image = image[:, ::-1]
     if augmentation.mirror_vertically and vertical:
@@ -89,6 +99,9 @@ def augment(
         image = np.rot90(image, turns)
     if augmentation.rotation_degrees:
         image = rotate(image, degrees, border=augmentation.border)
+    if crop is not None:
+        top, left = (side // 2 - crop // 2 for side in image.shape[:2])
+        image = image[top : top + crop, left : left + crop]
     return np.ascontiguousarray(image)
 
 
@@ -119,6 +132,31 @@ def rotate(
         (width, height), Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR
     )
     return np.asarray(rotated).reshape(image.shape)
+
+
+def _cut_around(
+    image: UInt8[np.ndarray, "height width channel"],
+    crop: int,
+    degrees: float,
+    *,
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "rows columns channel"]:
+    """Cuts out what a turned square of side `crop` needs, from anywhere in the image.
+
+    Turning only that and not the whole image is what makes crops of large images fast.
+    """
+    height, width, _ = image.shape
+    if not 1 <= crop <= min(height, width):
+        raise ValueError(
+            f"augment: crop must be from 1 pixel to the image's side, got {crop} of "
+            f"{height}x{width} pixels; take larger images or smaller crops."
+        )
+    angle = math.radians(degrees)
+    reach = math.ceil(crop * (abs(math.cos(angle)) + abs(math.sin(angle))))
+    reach += (reach - crop) % 2  # the same centre, to the pixel
+    rows, columns = min(reach, height), min(reach, width)
+    top, left = rng.integers((height - rows + 1, width - columns + 1))
+    return image[top : top + rows, left : left + columns]
 
 
 def _overhang(side: int, other: int, cosine: float, sine: float) -> int:

@@ -29,12 +29,13 @@ class Augment(grain.transforms.RandomMap):
     """Applies one drawn transformation to each image, another in each epoch."""
 
     augmentation: Augmentation
+    crop: int | None = None
 
     def random_map(
         self, element: UInt8[np.ndarray, "..."], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "..."]:
         """Augments one image with the generator of this record and epoch."""
-        return augment(element, self.augmentation, rng=rng)
+        return augment(element, self.augmentation, rng=rng, crop=self.crop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,8 @@ def train_dataset(
         batch_size: images per step over all processes.
         seed: of shuffling and augmentation.
         augmentation: what may be done to an image.
+        crop: side in pixels of a random square, of which a new one is cut out of each
+            image in each epoch; by default images are whole.
         crop: side of the square that is then cut out of it, anywhere; None: all of it.
         process_index: of this process.
         process_count: over which each batch is divided.
@@ -132,7 +135,7 @@ def train_dataset(
     augmented = (
         grain.MapDataset.source(ShuffledEpochs(source, seed=seed))
         .seed(seed)
-        .random_map(Augment(augmentation))
+        .random_map(Augment(augmentation, crop))
     )
     if crop is not None:
         augmented = augmented.random_map(RandomCrop(crop))
