@@ -76,7 +76,7 @@ def artificial_defects(
     What methods are chosen on, since the test images must not be: real defects are
     others, so these figures rank methods but do not predict theirs.
     """
-    copies = np.concatenate([validation] * len(defects.KINDS))
+    copies = np.repeat(validation, len(defects.KINDS), axis=0)
     pasted = defects.add_defects(copies, seed=seed)
     clean = np.zeros(validation.shape[:3], np.bool_)
     return (

@@ -121,3 +121,54 @@ def test_apply_leaves_slightly_covered_pixels_alone():
     result = drawing.apply(image, altered, coverage)
     np.testing.assert_array_equal(result.mask, [[False, True, True]])
     np.testing.assert_array_equal(result.image[..., 0], [[0.0, 0.5, 1.0]])
+
+
+def object_on_a_plain_background(side: int = 96) -> np.ndarray:
+    image = np.full((side, side, 1), 0.8)
+    stripes = 0.3 + 0.2 * (np.arange(24) % 8 < 4)
+    image[12:36, 48:72] = stripes[:, None, None]
+    return image
+
+
+def test_defects_lie_on_the_object():
+    image = object_on_a_plain_background()
+    on_object = np.zeros((96, 96), bool)
+    on_object[8:40, 44:76] = True
+    for kind in defects.KINDS:
+        drawn = [
+            defects.visible_defect(image, kind, rng=np.random.default_rng(seed)).mask
+            for seed in range(10)
+        ]
+        touched = [(mask & on_object).any() for mask in drawn]
+        assert np.mean(touched) >= 0.8, kind
+
+
+def test_what_is_missing_shows_the_background():
+    image = object_on_a_plain_background()
+    defect = defects.visible_defect(image, "missing", rng=np.random.default_rng(0))
+    middle = np.abs(defect.image - image)[..., 0] > 0.25
+    assert middle.any()
+    np.testing.assert_allclose(defect.image[middle].max(), 0.8)
+
+
+def test_a_warp_moves_values_and_makes_none():
+    image = object_on_a_plain_background()
+    defect = defects.visible_defect(image, "warp", rng=np.random.default_rng(1))
+    assert defect.mask.any()
+    assert defect.image.min() >= image.min() - 1e-9
+    assert defect.image.max() <= image.max() + 1e-9
+    flat = np.full((48, 48, 1), 0.5)
+    unseen = defects.visible_defect(flat, "warp", rng=np.random.default_rng(0))
+    assert not unseen.mask.any()
+
+
+def test_a_mask_ends_where_nothing_shows():
+    """A bright dot on a plain image: a warp shows only where it moves the dot."""
+    image = np.full((100, 100, 1), 0.5)
+    image[46:54, 46:54] = 1.0
+    for seed in range(5):
+        defect = defects.visible_defect(image, "warp", rng=np.random.default_rng(seed))
+        changed = np.argwhere(np.abs(defect.image - image)[..., 0] > 1e-6)
+        assert defect.mask.any()
+        for pixel in np.argwhere(defect.mask):
+            assert np.hypot(*(changed - pixel).T).min() < 8

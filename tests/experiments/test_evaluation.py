@@ -76,7 +76,8 @@ def test_artificial_defects_keep_the_normal_images_and_mask_what_they_change():
     np.testing.assert_array_equal(images[:2], normal)
     assert not masks[:2].any()
     assert masks[2:].any((1, 2)).all()
-    changed = (images[2:] != np.concatenate([normal] * len(defects.KINDS))).any(-1)
+    copies = np.repeat(normal, len(defects.KINDS), axis=0)
+    changed = (images[2:] != copies).any(-1)
     assert not changed[~masks[2:]].any()
 
 

@@ -2,7 +2,9 @@
 
 A figure on these says which of two methods to prefer, not how good one is: real
 defects are others. Cut-and-paste follows Li et al., "CutPaste", CVPR 2021; blending
-inside thresholded smooth noise follows Zavrtanik et al., "DRAEM", ICCV 2021.
+inside thresholded smooth noise follows Zavrtanik et al., "DRAEM", ICCV 2021. Defects
+lie on the object, if there is one before a plain background, and most of them are
+small: their areas spread evenly over the orders of magnitude.
 """
 
 from collections.abc import Callable
@@ -10,12 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 
 from vae_jax.data import drawing
 from vae_jax.data.drawing import Defective, Pixels
 
 LEAST_CHANGE = 0.04
-"""Mean change of brightness inside the mask that counts as visible."""
+"""Mean change of brightness inside the mask that counts as visible; where less than a
+quarter of it is left over a neighbourhood, nothing shows, and the mask ends."""
+NEIGHBOURHOOD = 0.015
+"""Of the shorter side: the standard deviation of that neighbourhood."""
+LEAST_AREA = 0.001
+"""Of the image: below it, a defect is drawn again."""
 ATTEMPTS = 10
 
 Images = (
@@ -35,7 +43,7 @@ class Artificial(NamedTuple):
 def patch(image: Pixels, rng: np.random.Generator) -> Defective:
     """A rectangle from elsewhere in the image, mirrored or not, brighter or darker."""
     y, x = drawing.grid(_shape(image))
-    centre, area = _centre(image, rng), drawing.log_uniform(rng, 0.01, 0.08)
+    centre, area = _centre(image, rng), drawing.log_uniform(rng, 0.002, 0.05)
     ratio = drawing.log_uniform(rng, 0.4, 2.5)
     inside = np.minimum(
         np.sqrt(area * ratio) / 2 - np.abs(y - centre[0]),
@@ -53,32 +61,34 @@ def scratch(image: Pixels, rng: np.random.Generator) -> Defective:
     points = drawing.wavy_line(
         rng,
         centre=_centre(image, rng),
-        length=drawing.log_uniform(rng, 0.1, 0.5),
+        length=drawing.log_uniform(rng, 0.05, 0.5),
         bend=0.5,
     )
-    width = drawing.log_uniform(rng, 0.012, 0.04)
+    width = drawing.log_uniform(rng, 0.006, 0.03)
     coverage = drawing.stroke(_shape(image), points, width=width)
     paint = rng.choice([0.0, 1.0]) + rng.normal(0.0, 0.1, size=image.shape[-1])
-    return drawing.apply(image, 0.4 * image + 0.6 * paint, coverage)
+    opacity = rng.uniform(0.2, 0.7)
+    return drawing.apply(image, (1 - opacity) * image + opacity * paint, coverage)
 
 
 def stain(image: Pixels, rng: np.random.Generator) -> Defective:
-    """An uneven spot that tints what is below it."""
+    """An uneven spot that tints what is below it, darker or brighter."""
     tint = rng.uniform(0.4, 0.9, size=image.shape[-1])
-    return drawing.apply(image, image * tint, _spot(image, rng))
+    altered = image * tint if rng.random() < 0.5 else 1.0 - (1.0 - image) * tint
+    return drawing.apply(image, altered, _spot(image, rng))
 
 
 def noise(image: Pixels, rng: np.random.Generator) -> Defective:
     """A spot of rough surface."""
     grain = drawing.smooth_noise(rng, _shape(image), scale=(0.02, 0.02))[..., None]
-    strength = rng.uniform(0.10, 0.25)
+    strength = rng.uniform(0.05, 0.25)
     return drawing.apply(image, image + strength * grain, _spot(image, rng))
 
 
 def blend(image: Pixels, rng: np.random.Generator) -> Defective:
     """A foreign, smooth texture shining through where smooth noise is high."""
     field = drawing.smooth_noise(rng, _shape(image), scale=(0.12, 0.12))
-    coverage = drawing.soft_step(field - 0.4, 0.2) * (_spot(image, rng, 0.03, 0.12) > 0)
+    coverage = drawing.soft_step(field - 0.4, 0.2) * (_spot(image, rng, 0.01, 0.12) > 0)
     foreign = [
         0.5 + 0.25 * drawing.smooth_noise(rng, _shape(image), scale=(0.08, 0.08))
         for _ in range(image.shape[-1])
@@ -88,12 +98,40 @@ def blend(image: Pixels, rng: np.random.Generator) -> Defective:
     return drawing.apply(image, altered, coverage)
 
 
+def missing(image: Pixels, rng: np.random.Generator) -> Defective:
+    """A piece broken off or worn away: what lies behind shows, or a plain surface."""
+    altered = np.broadcast_to(_background(image), image.shape)
+    return drawing.apply(image, altered, _spot(image, rng))
+
+
+def warp(image: Pixels, rng: np.random.Generator) -> Defective:
+    """A place that was bent or pushed aside: its pixels moved, their values did not."""
+    shape = _shape(image)
+    y, x = drawing.grid(shape)
+    centre, radius = _centre(image, rng), drawing.log_uniform(rng, 0.05, 0.2)
+    squared = ((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / radius**2
+    # Steepest at 1.54 / radius: a push of less than 0.65 radius folds nothing over.
+    push = rng.uniform(0.2, 0.5) * radius * np.square(np.clip(1.0 - squared, 0.0, 1.0))
+    angle = rng.uniform(0, 2 * np.pi)
+    side = min(shape)
+    rows, columns = np.indices(shape)
+    origin = (rows - side * push * np.sin(angle), columns - side * push * np.cos(angle))
+    moved = [
+        ndimage.map_coordinates(channel, origin, order=1, mode="nearest")
+        for channel in np.moveaxis(image, -1, 0)
+    ]
+    coverage = (push > drawing.pixel(shape) / 2).astype(float)
+    return drawing.apply(image, np.stack(moved, axis=-1), coverage)
+
+
 KINDS: dict[str, Callable[[Pixels, np.random.Generator], Defective]] = {
     "blend": blend,
+    "missing": missing,
     "noise": noise,
     "patch": patch,
     "scratch": scratch,
     "stain": stain,
+    "warp": warp,
 }
 
 
@@ -137,9 +175,11 @@ def visible_defect(image: Pixels, kind: str, *, rng: np.random.Generator) -> Def
     clearest, most = Defective(image, np.zeros(_shape(image), np.bool_)), -1.0
     for _ in range(ATTEMPTS):
         defect = KINDS[kind](image, rng)
-        if not defect.mask.any():
-            continue
         change = np.abs(np.clip(defect.image, 0.0, 1.0) - image).mean(axis=-1)
+        around = ndimage.gaussian_filter(change, NEIGHBOURHOOD * min(_shape(image)))
+        defect = defect._replace(mask=defect.mask & (around >= LEAST_CHANGE / 4))
+        if defect.mask.mean() < LEAST_AREA:
+            continue
         visibility = float(change[defect.mask].mean())
         if visibility > most:
             clearest, most = defect, visibility
@@ -152,14 +192,32 @@ def _shape(image: Pixels) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
+def _background(image: Pixels) -> Float[np.ndarray, " channel"]:
+    """The median of the outermost pixels."""
+    border = [image[0], image[-1], image[1:-1, 0], image[1:-1, -1]]
+    return np.median(np.concatenate(border), axis=0)
+
+
 def _centre(image: Pixels, rng: np.random.Generator) -> drawing.Point:
-    height, width = _shape(image)
-    y, x = rng.uniform(0.1, 0.9, size=2) * (height, width) / min(height, width)
-    return float(y), float(x)
+    """A place not at the very edge, where the image is unlike its border above all.
+
+    That is on the object where there is one, and nearly anywhere on a texture.
+    """
+    y, x = drawing.grid(_shape(image))
+    unlike = np.square(image - _background(image)).mean(axis=-1)
+    unlike = ndimage.gaussian_filter(unlike, 0.02 * min(_shape(image)))
+    height, width = y[-1, 0], x[0, -1]
+    inside = (np.abs(y - height / 2) < 0.4 * height) & (
+        np.abs(x - width / 2) < 0.4 * width
+    )
+    # A flat image is as good anywhere.
+    weight = np.where(inside, unlike + 0.05 * unlike.mean() + 1e-12, 0.0)
+    chosen = rng.choice(weight.size, p=(weight / weight.sum()).ravel())
+    return float(y.flat[chosen]), float(x.flat[chosen])
 
 
 def _spot(
-    image: Pixels, rng: np.random.Generator, least: float = 0.005, most: float = 0.06
+    image: Pixels, rng: np.random.Generator, least: float = 0.001, most: float = 0.04
 ) -> drawing.Field:
     return drawing.blob(
         rng,
