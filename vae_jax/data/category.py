@@ -12,7 +12,8 @@ from jaxtyping import Bool, Int, UInt8
 from vae_jax.data import images
 from vae_jax.data.concurrency import in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
-from vae_jax.data.mvtec_ad import TEXTURES, Record, Records, open_split, prepare
+from vae_jax.data.mvtec_ad import TEXTURES, prepare
+from vae_jax.data.prepared import Record, Records, open_split
 
 Progress = Callable[[int, int], None]
 """Called as (done, total)."""

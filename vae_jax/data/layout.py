@@ -54,14 +54,24 @@ class CategoryFiles:
     is_as_published: bool = True
     """False for a folder of normal images alone."""
 
-    def fingerprint(self) -> str:
-        """Changes whenever a file is added, removed, resized or touched."""
-        digest = hashlib.sha256()
-        for entry in (*self.train, *self.test):
-            for path in filter(None, (entry.image, entry.mask)):
-                stat = (self.folder / path).stat()
-                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every image and mask, by its path below the category."""
+        return {
+            path: self.folder / path
+            for entry in (*self.train, *self.test)
+            for path in (entry.image, entry.mask)
+            if path is not None
+        }
+
+
+def fingerprint(files: Mapping[str, Path]) -> str:
+    """Changes whenever a file is added, removed, renamed, resized or touched."""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        stat = path.stat()
+        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 class Category(NamedTuple):

@@ -4,28 +4,26 @@ The dataset: Bergmann, Fauser, Sattlegger, Steger, "MVTec AD - A Comprehensive
 Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import io
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
-from vae_jax.data import images
-from vae_jax.data.concurrency import unfinished_folder
+from vae_jax.data import images, prepared
 from vae_jax.data.layout import (
     CategoryFiles,
     Entry,
     MissingMasks,
     find_categories,
+    fingerprint,
     list_category,
 )
+from vae_jax.data.prepared import Record, Records, open_split
 
 __all__ = [
     "DESCRIPTIONS",
@@ -63,16 +61,6 @@ TEXTURES = frozenset(
 """Categories of which a part is as good as the whole; the others are objects."""
 
 GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
-
-
-class Record(TypedDict):
-    """One record as stored: image and mask are the encoded bytes of a file."""
-
-    image: bytes
-    mask: bytes
-    has_mask: bool
-    defect: str
-    path: str
 
 
 @dataclasses.dataclass(eq=False)
@@ -121,7 +109,6 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
         return self.info.metadata
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (None, None, self.config.channels)
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.__doc__,
@@ -129,17 +116,7 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
             license="CC BY-NC-SA 4.0 (the published categories)",
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=shape, encoding_format="png"),
-                    "mask": tfds.features.Image(
-                        shape=(None, None, 1), encoding_format="png"
-                    ),
-                    "has_mask": np.bool_,
-                    "defect": tfds.features.Text(),
-                    "path": tfds.features.Text(),
-                }
-            ),
+            features=prepared.features(channels=self.config.channels),
         )
 
     def _split_generators(
@@ -153,7 +130,7 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
         self.manifest.update(
             skipped_images=len(files.skipped_images),
             skipped_masks=len(files.skipped_masks),
-            **_manifest(files),
+            **prepared.hash_contents(files.files),
         )
         parts = {"train": files.train, "test": files.test}
         return {
@@ -200,59 +177,19 @@ def prepare(
     """
     files = list_category(data_dir, category, missing_masks=missing_masks)
     config = _config(files, category, missing_masks)
-    final = Path(prepared_dir).expanduser() / f"{config.name}-{files.fingerprint()}"
-    builder = _builder(config, final)
-    if not builder.info.splits:
-        try:
-            _prepare_atomically(Path(data_dir).expanduser(), config, final)
-        except OSError as error:
-            raise OSError(
-                f"prepare: cannot write {category} below {prepared_dir} ({error}); "
-                "free some space or give another prepared_dir (--cache-dir)."
-            ) from error
-        builder = _builder(config, final)
-    return builder
-
-
-def open_split(builder: MVTecAD, split: str) -> "Records":
-    """Opens "train" or "test" (or a slice such as "train[:10]") for random access.
-
-    Where there was nothing to test on, "test" is empty.
-    """
-    if split == "test" and split not in builder.info.splits:
-        return Records(())
-    skip = {name: tfds.decode.SkipDecoding() for name in ("image", "mask")}
-    with _quiet_tfds():
-        source = builder.as_data_source(
-            split=split,  # pyright: ignore[reportCallIssue]  hidden by a decorator
-            decoders=skip,
-        )
-    return Records(source)
-
-
-class Records:
-    """A prepared split: `len`, and records by index, with the images still encoded."""
-
-    def __init__(self, source: Sequence[dict[str, Any]]):
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> Record:
-        stored = self._source[index]
-        return Record(
-            image=stored["image"],
-            mask=stored["mask"],
-            has_mask=bool(stored["has_mask"]),
-            defect=stored["defect"].decode(),
-            path=stored["path"].decode(),
-        )
+    final = (
+        Path(prepared_dir).expanduser() / f"{config.name}-{fingerprint(files.files)}"
+    )
+    return prepared.prepare_once(
+        functools.partial(_builder, config),
+        final,
+        name=config.name,
+        manual_dir=Path(data_dir).expanduser(),
+    )
 
 
 def _builder(config: Config, data_dir: Path) -> MVTecAD:
-    with _quiet_tfds():
-        return MVTecAD(config=config, data_dir=data_dir, file_format="array_record")
+    return MVTecAD(config=config, data_dir=data_dir, file_format="array_record")
 
 
 def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) -> Config:
@@ -277,40 +214,6 @@ def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) ->
     )
 
 
-def _prepare_atomically(root: Path, config: Config, final: Path) -> None:
-    """Writes beside `final` and renames, so that a kill leaves nothing to be read."""
-    with unfinished_folder(config.name, beside=final) as scratch:
-        data_dir = scratch / "data"
-        builder = _builder(config, data_dir)
-        with _quiet_tfds():
-            builder.download_and_prepare(
-                download_dir=scratch / "downloads",
-                download_config=tfds.download.DownloadConfig(manual_dir=root),
-            )
-        try:
-            data_dir.rename(final)
-        except OSError:
-            # Another process may have been faster: then its copy serves.
-            if not _builder(config, final).info.splits:
-                raise
-
-
-def _manifest(files: CategoryFiles) -> dict[str, Any]:
-    """Returns the sha256 of every file, and one over all of them."""
-    paths = [
-        path
-        for entry in (*files.train, *files.test)
-        for path in (entry.image, entry.mask)
-        if path is not None
-    ]
-    digests = {
-        path: hashlib.sha256((files.folder / path).read_bytes()).hexdigest()
-        for path in sorted(paths)
-    }
-    lines = "".join(f"{digest}  {path}\n" for path, digest in digests.items())
-    return {"sha256": hashlib.sha256(lines.encode()).hexdigest(), "files": digests}
-
-
 def _read_mask(folder: Path, entry: Entry, image: images.Header) -> bytes:
     size = image.height, image.width
     if entry.mask is None:
@@ -324,16 +227,3 @@ def _read_mask(folder: Path, entry: Entry, image: images.Header) -> bytes:
             "a mask has its image's size."
         )
     return encoded
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Silences the bars and lines of tfds; errors still raise."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    tfds.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
