@@ -41,20 +41,23 @@ def save_panel(
     """Draws image, truth, map and overlay, a column an example (Liu et al., Figure 6).
 
     One colour scale serves all maps, so that the map of a normal image stays dark.
+    Where no mask has a pixel there is no row of truth.
     """
-    rows = ("image", "truth", "attention", "overlay")
+    truth = ["truth"] if any(example.mask.any() for example in examples) else []
+    rows = ["image", *truth, "attention", "overlay"]
     figure, axes = _grid(len(rows), len(examples), title=title)
     for column, example in zip(axes.T, examples, strict=True):
         column[0].set_title(example.title, fontsize=8, color=_INK)
         _show_image(column[0], example.image)
-        column[1].imshow(example.mask, cmap="gray", vmin=0, vmax=1)
-        drawn = column[2].imshow(
+        if truth:
+            column[1].imshow(example.mask, cmap="gray", vmin=0, vmax=1)
+        drawn = column[-2].imshow(
             example.map, cmap=_COLOURS, vmin=limits[0], vmax=limits[1]
         )
-        _show_overlay(column[3], example, limits)
+        _show_overlay(column[-1], example, limits)
     for axis, label in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(label, fontsize=9, color=_INK)
-    figure.colorbar(drawn, ax=axes[2:], shrink=0.8, aspect=30)
+    figure.colorbar(drawn, ax=axes[-2:], shrink=0.8, aspect=30)
     _save(figure, path)
 
 
@@ -121,6 +124,38 @@ def save_training_curves(
         axis.set(title=name.replace("_", " "), xlabel="step")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def save_matrix(
+    path: Path,
+    values: Float[np.ndarray, "row column"],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+) -> None:
+    """Draws numbers in [0, 1], such as AUROCs, as colours with 0.5 in the middle.
+
+    Each number is written out; NaN is left blank.
+    """
+    figure = Figure(
+        figsize=(0.55 * len(columns) + 1.6, 0.45 * len(rows) + 1.2),
+        layout="constrained",
+    )
+    axis = figure.subplots()
+    axis.imshow(values, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = _INK if 0.2 < value < 0.8 else "white"
+            text = f"{value:.2f}".removeprefix("0")
+            axis.text(
+                column, row, text, ha="center", va="center", fontsize=8, color=colour
+            )
+    axis.set_xticks(range(len(columns)), columns, fontsize=8)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+    axis.tick_params(length=0)
+    figure.suptitle(title, fontsize=10, color=_INK)
     _save(figure, path)
 
 

@@ -1,0 +1,201 @@
+"""One digit against each other one: the AUROC of every pair, in tables and pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from experiments import tables
+from experiments.explainer import HostImages
+from experiments.localisation import Fit
+from experiments.methods import DEFAULT_METHOD, make_maps
+from experiments.one_class import KINDS, Scores
+from experiments.tables import Row, Tables
+from vae_jax import anomaly, metrics, plots, report, train
+from vae_jax.data.category import CategoryData
+from vae_jax.data.images import to_float
+
+Labels = Int[np.ndarray, " image"]
+
+PANELS = {DEFAULT_METHOD: "others.png", "paper": "others_paper.png"}
+STROKE_COLUMNS = {k: v for k, v in tables.COLUMNS.items() if k != "category"}
+NOTES = """\
+Rows are scores of a whole image, columns the digit that is not normal; each figure is
+the mean AUROC over the networks of the other digits. Below 0.5 the digit passes for
+more normal than the normal one: whatever follows the amount of ink does so for a 1.
+ink and little-ink are one score and its negative; nothing here was chosen by these
+figures."""
+
+
+class Shown(NamedTuple):
+    """Images of all digits."""
+
+    images: HostImages
+    labels: Labels
+
+
+def spread(images: HostImages, labels: Labels, count: int | None) -> Shown:
+    """At most `count` images of each digit, evenly spread over those that there are.
+
+    Not the first ones: in MNIST the first half of the test images is the easier one.
+    """
+    if count is None:
+        return Shown(images, labels)
+    chosen = []
+    for digit in np.unique(labels):
+        own = np.flatnonzero(labels == digit)
+        places = np.linspace(0, len(own) - 1, min(count, len(own)))
+        chosen.append(own[np.rint(places).astype(int)])
+    indices = np.sort(np.concatenate(chosen))
+    return Shown(images[indices], labels[indices])
+
+
+def pair_rows(
+    scores: Mapping[str, Scores], labels: Labels, *, normal: int
+) -> list[Row]:
+    """One row for each other class: the AUROC of each score against the normal one."""
+    rows = []
+    for abnormal in np.unique(labels[labels != normal]).tolist():
+        chosen = np.isin(labels, (normal, abnormal))
+        truth = labels[chosen] == abnormal
+        aurocs = {
+            name: metrics.image_auroc(values[chosen], truth)
+            for name, values in scores.items()
+        }
+        rows.append({"normal": normal, "abnormal": abnormal, **aurocs})
+    return rows
+
+
+def matrix(
+    rows: Sequence[Row], score: str
+) -> tuple[list[int], list[int], Float[np.ndarray, "normal abnormal"]]:
+    """Normal classes, abnormal classes, and the AUROC of each pair, over all seeds.
+
+    NaN where a class would meet itself.
+    """
+    normal = sorted({row["normal"] for row in rows})
+    abnormal = sorted({row["abnormal"] for row in rows})
+    values = np.full((len(normal), len(abnormal)), np.nan)
+    for i, j in np.ndindex(values.shape):
+        pair = [
+            row[score]
+            for row in rows
+            if (row["normal"], row["abnormal"]) == (normal[i], abnormal[j])
+        ]
+        if pair:
+            values[i, j] = np.mean(pair)
+    return normal, abnormal, values
+
+
+def summary(rows: Sequence[Row]) -> list[Row]:
+    """One row a score: its mean over all pairs, and over the pairs of each other class.
+
+    The column of an abnormal class is named after it.
+    """
+    found = []
+    for name, kind in KINDS.items():
+        _, abnormal, values = matrix(rows, name)
+        columns = zip(map(str, abnormal), np.nanmean(values, axis=0), strict=True)
+        row = {"score": name, "kind": kind, "mean": float(np.nanmean(values))}
+        found.append(row | {label: float(mean) for label, mean in columns})
+    return found
+
+
+def write(
+    rows: Sequence[Row], *, folder: Path, config: Mapping[str, Any], source: str
+) -> None:
+    """Writes pairs.csv, a line a pair, and pairs.json, with the means."""
+    if train.is_primary():
+        report.write_csv(folder / "pairs.csv", rows)
+        content = {
+            "summary": summary(rows),
+            "pairs": list(rows),
+            "config": config,
+            "data": {"source": source},
+            "versions": report.versions(),
+        }
+        report.write_json(folder / "pairs.json", content)
+
+
+def draw_matrices(rows: Sequence[Row], *, folder: Path) -> None:
+    """A picture a score: the AUROC of every pair, and the means."""
+    if not train.is_primary():
+        return
+    (folder / "pairs").mkdir(exist_ok=True)
+    for name in KINDS:
+        normal, abnormal, values = matrix(rows, name)
+        plots.save_matrix(
+            folder / "pairs" / f"{name}.png",
+            _with_means(values),
+            rows=[*(f"normal {digit}" for digit in normal), "mean"],
+            columns=[*map(str, abnormal), "mean"],
+            title=f"{name}: AUROC of each digit against the normal one",
+        )
+
+
+def draw_others(
+    folder: Path, network: Fit, data: CategoryData, digit: int, shown: Shown
+) -> None:
+    """Two images of the normal digit and one of each other, with maps (Figure 4).
+
+    They are the first ones, and one colour scale serves all: normal maps stay dark.
+    """
+    if not train.is_primary():
+        return
+    first = {each: np.flatnonzero(shown.labels == each) for each in set(shown.labels)}
+    others = [int(first[each][0]) for each in sorted(first) if each != digit]
+    indices = [*first[digit][:2].tolist(), *others]
+    images = shown.images[indices]
+    maps = make_maps(tuple(PANELS), *network, images)
+    normal = make_maps(tuple(PANELS), *network, data.validation)
+    titles = ["normal" if shown.labels[i] == digit else "" for i in indices]
+    for name, file in PANELS.items():
+        examples = [
+            plots.Example(title, to_float(image), np.zeros(map_.shape, np.bool_), map_)
+            for title, image, map_ in zip(titles, images, maps[name], strict=True)
+        ]
+        plots.save_panel(
+            folder / file,
+            examples,
+            limits=anomaly.colour_limits(normal[name]),
+            title=f"trained on {digit}: {name}",
+        )
+
+
+def print_results(
+    strokes: Tables, rows: Sequence[Row], *, folder: Path, source: str
+) -> None:
+    """Prints the means over digits, from the first process alone."""
+    if not train.is_primary():
+        return
+    means = [row for row in strokes.rows if row["category"] == tables.MEAN]
+    found = summary(rows)
+    abnormal = [name for name in found[0] if name not in ("score", "kind", "mean")]
+    print(
+        f"\nData: {source}",
+        "Strokes pasted on the normal digit and erased from it, mean over digits:",
+        tables.show(means or strokes.rows, STROKE_COLUMNS),
+        tables.NOTES,
+        f"Image AUROC of {len({(r['normal'], r['abnormal']) for r in rows})} pairs of "
+        "a normal and another digit:",
+        report.format_table(
+            found,
+            {"score": "score", "kind": "kind", "mean": "mean"}
+            | {name: name for name in abnormal},
+        ),
+        NOTES,
+        f"In {folder}: results.json and results.csv of the strokes, pairs.json and "
+        "pairs.csv, pairs/ with a picture a score and, by digit, the maps.",
+        sep="\n\n",
+    )
+
+
+def _with_means(
+    values: Float[np.ndarray, "normal abnormal"],
+) -> Float[np.ndarray, "rows columns"]:
+    """With a last column and row of means over the pairs that there are."""
+    wide = np.column_stack([values, np.nanmean(values, axis=1)])
+    last = [*np.nanmean(values, axis=0), np.nanmean(values)]
+    return np.vstack([wide, last])
