@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from vae_jax.models.blocks import Norm, Posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
+from vae_jax.models.mlp import MLPDecoder, MLPEncoder
 from vae_jax.models.resnet import ResNetEncoder
 
 
@@ -113,7 +114,7 @@ def init(
         mutable=["params", "batch_stats"],
     )
     variables: dict[str, Any] = dict(initial)
-    if pixel_bias is not None and model.decoder.pixel_bias:
+    if pixel_bias is not None and getattr(model.decoder, "pixel_bias", False):
         decoder = variables["params"]["decoder"] | {"pixel_bias": pixel_bias}
         variables["params"] = variables["params"] | {"decoder": decoder}
     return variables
@@ -135,6 +136,20 @@ def ped1_vae(*, latents: int = 32, dtype: DTypeLike = jnp.float32) -> VAE:
     """The authors' UCSD Ped1 network, 100x100: 77,243,073 parameters at 32 latents."""
     channels = (64, 128, 256)
     return _conv_vae(channels, 1024, latents, (100, 100, 1), norm=None, dtype=dtype)
+
+
+def mlp_vae(
+    *,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    hidden: tuple[int, ...] = (500,),
+    latents: int = 20,
+    dtype: DTypeLike = jnp.float32,
+) -> VAE:
+    """Dense layers only; a row of a table with n columns is an image of (1, n, 1)."""
+    return VAE(
+        MLPEncoder(hidden, latents, dtype=dtype),
+        MLPDecoder(hidden, image_shape, dtype=dtype),
+    )
 
 
 def small_vae(

@@ -1,0 +1,240 @@
+"""scikit-learn estimators: a VAE that tells unusual rows of a table from usual ones."""
+
+from typing import Any, NamedTuple, get_args
+
+import jax
+import numpy as np
+import scipy.stats
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vae_jax import models
+from vae_jax.estimators.network import Likelihood, ScoreType, score_rows, train_rows
+
+
+class Drift(NamedTuple):
+    """How incoming scores differ from those that the threshold was set on."""
+
+    statistic: float
+    """Of Kolmogorov and Smirnov: the largest difference of the two distributions."""
+    p_value: float
+    """Of a difference as large between samples of one distribution."""
+
+
+class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
+    """Detects rows that a variational autoencoder of the training rows cannot explain.
+
+    For tables, and for images flattened to rows. Follows scikit-learn's conventions for
+    outlier detection: higher scores are more normal, `predict` gives 1 or -1.
+
+    A score of high reconstruction error means "hard to describe", not "unlike the
+    training data": on MNIST, ones, which have little ink, look more normal than the
+    digits trained on (An & Cho 2015 saw the same). Compare score types on your data.
+
+    Args:
+      latents: dimensions of the latent space.
+      hidden: widths of the encoder's dense layers; the decoder mirrors them.
+      likelihood: "gaussian" for any features, which are standardised, with one learned
+        variance; "bernoulli" for features in [0, 1], taken as they are.
+      score_type: what `score_samples` returns, in nats. "reconstruction": log p(x | z)
+        at the posterior mean z. "elbo": its mean over samples less the KL. "kl": minus
+        the KL. "importance_weighted": the bound of Burda et al. 2016.
+      contamination: share of the training rows to be called outliers; sets `offset_`.
+      beta: weight of the KL in training (Higgins et al. 2017).
+      n_epochs: times that as many rows are drawn as there are.
+      batch_size: rows of a training step, drawn with replacement.
+      learning_rate: of Adam.
+      n_samples: posterior samples of "elbo" and "importance_weighted"; the same noise
+        for every row, so that a score depends on its row alone.
+      random_state: of initial values, batches and noise.
+
+    Attributes:
+      offset_: score below which a row is an outlier.
+      params_: parameters of the network, numpy arrays.
+      calibration_scores_: sorted scores of the rows that `offset_` was set on.
+      n_features_in_: columns seen in `fit`.
+
+    Source of the losses: Kingma & Welling 2014; of the learned variance: Rybkin et al.
+    2021 (sigma-VAE).
+    """
+
+    n_features_in_: int
+
+    def __init__(
+        self,
+        *,
+        latents: Any = 8,
+        hidden: Any = (64,),
+        likelihood: Any = "gaussian",
+        score_type: Any = "reconstruction",
+        contamination: Any = 0.05,
+        beta: Any = 1.0,
+        n_epochs: Any = 30,
+        batch_size: Any = 128,
+        learning_rate: Any = 1e-3,
+        n_samples: Any = 10,
+        random_state: Any = None,
+    ):
+        # Any: scikit-learn wants bad values refused by `fit`, not here.
+        self.latents = latents
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.score_type = score_type
+        self.contamination = contamination
+        self.beta = beta
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.n_samples = n_samples
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "VAEAnomalyDetector":
+        """Trains on the rows of X, most of which should be normal; y is ignored.
+
+        Raises:
+          ValueError: bad parameters or rows.
+          FloatingPointError: training diverged.
+        """
+        del y
+        _check(self)
+        X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        rng = check_random_state(self.random_state)
+        key = jax.random.key(rng.randint(2**31))
+        self.mean_, self.scale_ = self._statistics(X)
+        self.noise_ = rng.standard_normal((self.n_samples, self.latents))
+        self.noise_ = self.noise_.astype(np.float32)
+        self.params_, loss = train_rows(
+            _model(self),
+            self.likelihood,
+            self._standardise(X),
+            epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=float(self.learning_rate),
+            beta=float(self.beta),
+            key=key,
+        )
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"VAEAnomalyDetector: the loss must stay finite, got {loss}; lower "
+                "learning_rate or remove extreme values."
+            )
+        return self._calibrate(X)
+
+    def calibrate(self, X: Any) -> "VAEAnomalyDetector":
+        """Sets `offset_` on rows that were not trained on, all of them normal.
+
+        The training rows score better than new ones of the same kind, so that a
+        threshold set on them raises more false alarms than `contamination` says; after
+        this it raises about as many, or fewer.
+        """
+        check_is_fitted(self)
+        return self._calibrate(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The score of each row, in nats; higher is more normal."""
+        check_is_fitted(self)
+        return self._score(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """`score_samples` less `offset_`: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """1 for each normal row, -1 for each outlier."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def drift(self, X: Any) -> Drift:
+        """Whether scores of incoming rows are distributed as when calibrated.
+
+        A small p-value over many rows says that the data have changed: then set the
+        threshold, or train, anew. It cannot say whether they are anomalous.
+        """
+        scores = self.score_samples(X)
+        found: Any = scipy.stats.ks_2samp(scores, self.calibration_scores_)
+        return Drift(float(found.statistic), float(found.pvalue))
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Minus `score_samples`: higher is more anomalous."""
+        return -self.score_samples(X)
+
+    def predict_anomaly(self, X: Any) -> np.ndarray:
+        """1 for each outlier, 0 for each normal row; `predict` has scikit-learn's."""
+        return (self.predict(X) < 0).astype(int)
+
+    @property
+    def threshold_(self) -> float:
+        """The `anomaly_score` above which a row is an outlier."""
+        return -self.offset_
+
+    @property
+    def percentile(self) -> float:
+        """Of the calibration rows' anomaly scores, where the threshold lies."""
+        return 100 * (1 - self.contamination)
+
+    def _calibrate(self, X: np.ndarray) -> "VAEAnomalyDetector":
+        self.calibration_scores_ = np.sort(self._score(X))
+        self.offset_ = float(
+            np.percentile(self.calibration_scores_, 100 * self.contamination)
+        )
+        return self
+
+    def _score(self, X: np.ndarray) -> np.ndarray:
+        scores = score_rows(
+            _model(self),
+            self.likelihood,
+            self.score_type,
+            self.params_,
+            self._standardise(X),
+            self.noise_,
+        )
+        return scores.astype(np.float64)
+
+    def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.likelihood == "bernoulli":
+            if X.min() < 0 or X.max() > 1:
+                raise ValueError(
+                    "VAEAnomalyDetector: likelihood='bernoulli' wants features in "
+                    f"[0, 1], got values from {X.min()} to {X.max()}; scale them or "
+                    "take 'gaussian'."
+                )
+            return np.zeros(X.shape[1]), np.ones(X.shape[1])
+        scale = X.std(axis=0, dtype=np.float64)
+        return X.mean(axis=0, dtype=np.float64), np.where(scale > 0, scale, 1.0)
+
+    def _standardise(self, X: np.ndarray) -> np.ndarray:
+        return ((X - self.mean_) / self.scale_).astype(np.float32)[:, None, :, None]
+
+
+def _check(detector: VAEAnomalyDetector) -> None:
+    wanted = {
+        "contamination": (0 < detector.contamination <= 0.5, "in (0, 0.5]"),
+        "latents": (detector.latents >= 1, "at least 1"),
+        "n_epochs": (detector.n_epochs >= 1, "at least 1"),
+        "batch_size": (detector.batch_size >= 1, "at least 1"),
+        "n_samples": (detector.n_samples >= 1, "at least 1"),
+        "learning_rate": (detector.learning_rate > 0, "positive"),
+        "beta": (detector.beta >= 0, "at least 0"),
+        "likelihood": (
+            detector.likelihood in get_args(Likelihood),
+            f"one of {get_args(Likelihood)}",
+        ),
+        "score_type": (
+            detector.score_type in get_args(ScoreType),
+            f"one of {get_args(ScoreType)}",
+        ),
+    }
+    for name, (holds, wish) in wanted.items():
+        if not holds:
+            raise ValueError(
+                f"VAEAnomalyDetector: {name} must be {wish}, got "
+                f"{getattr(detector, name)!r}."
+            )
+
+
+def _model(detector: VAEAnomalyDetector) -> models.VAE:
+    return models.mlp_vae(
+        image_shape=(1, detector.n_features_in_, 1),
+        hidden=tuple(detector.hidden),
+        latents=detector.latents,
+    )
