@@ -1,0 +1,42 @@
+"""From images to the squares that a baseline sees, and from their maps back."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vae_jax.data import images
+from vae_jax.data.category import ImageSource
+from vae_jax.data.concurrency import in_threads
+
+
+def resize_all(
+    source: ImageSource, size: int
+) -> UInt8[np.ndarray, "image resized resized channel"]:
+    """All images as squares of `size` pixels, in threads.
+
+    Raises:
+        ValueError: they are too small for that, see `images.resize`.
+    """
+
+    def resize(index: int) -> UInt8[np.ndarray, "resized resized channel"]:
+        return images.resize(source[index], size, name=f"image {index}")
+
+    return np.stack(in_threads(resize, range(len(source))))
+
+
+def split(
+    pixels: UInt8[np.ndarray, "image size size channel"], tiles: int
+) -> UInt8[np.ndarray, "tile side side channel"]:
+    """Cuts each image into `tiles` x `tiles`, row by row."""
+    n, size, _, channels = pixels.shape
+    side = size // tiles
+    grid = pixels.reshape(n, tiles, side, tiles, side, channels)
+    return grid.swapaxes(2, 3).reshape(-1, side, side, channels)
+
+
+def join(
+    maps: Float[np.ndarray, "tile side side"], tiles: int
+) -> Float[np.ndarray, "image size size"]:
+    """Puts the maps of an image's tiles together again."""
+    side = maps.shape[-1]
+    grid = maps.reshape(-1, tiles, tiles, side, side)
+    return grid.swapaxes(2, 3).reshape(-1, tiles * side, tiles * side)
