@@ -98,7 +98,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
         """
         del y
         _check(self)
-        X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        X = self._validated(X, ensure_min_samples=2)
         rng = check_random_state(self.random_state)
         key = jax.random.key(rng.randint(2**31))
         self.mean_, self.scale_ = self._statistics(X)
@@ -129,12 +129,12 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
         this it raises about as many, or fewer.
         """
         check_is_fitted(self)
-        return self._calibrate(validate_data(self, X, dtype=np.float32, reset=False))
+        return self._calibrate(self._validated(X, reset=False))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The score of each row, in nats; higher is more normal."""
         check_is_fitted(self)
-        return self._score(validate_data(self, X, dtype=np.float32, reset=False))
+        return self._score(self._validated(X, reset=False))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """`score_samples` less `offset_`: negative for outliers."""
@@ -171,6 +171,11 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
     def percentile(self) -> float:
         """Of the calibration rows' anomaly scores, where the threshold lies."""
         return 100 * (1 - self.contamination)
+
+    def _validated(self, X: Any, **options: Any) -> np.ndarray:
+        found = validate_data(self, X, dtype=np.float32, **options)
+        assert isinstance(found, np.ndarray)
+        return found
 
     def _calibrate(self, X: np.ndarray) -> "VAEAnomalyDetector":
         self.calibration_scores_ = np.sort(self._score(X))
