@@ -36,7 +36,7 @@ def format_table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
       rows: one mapping a line; a missing value prints as "-".
       columns: key of a row -> heading, in order. Numbers get three decimals.
     """
-    cells = [[_cell(row.get(key)) for key in columns] for row in rows]
+    cells = [[format_cell(row.get(key)) for key in columns] for row in rows]
     headings = list(columns.values())
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
     numeric = [any(isinstance(row.get(key), float) for row in rows) for key in columns]
@@ -55,7 +55,8 @@ def format_table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
     return "\n".join([line(headings), line(dashes), *map(line, cells)])
 
 
-def _cell(value: object) -> str:
+def format_cell(value: object) -> str:
+    """Three decimals for a float, "-" for what is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
