@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from vae_jax.distributions import require_equal_shapes
+from vae_jax.filters import symmetric_filter
 
 AnyArray = Array | np.ndarray
 ImageBatch = Float[AnyArray, "batch rows columns channel"]
@@ -134,23 +135,10 @@ def gaussian_blur(
             "0 leaves the maps as they are."
         )
     radius = math.floor(4 * sigma + 0.5)
-    offsets = np.arange(-radius, radius + 1)
-    taps = np.exp(-0.5 * np.square(offsets / sigma)) if radius else np.ones(1)
-    taps = (taps / taps.sum()).tolist()
-    maps = jnp.asarray(maps)
-    for axis in (1, 2):
-        size = maps.shape[axis]
-        edges = [
-            (radius, radius) if each == axis else (0, 0) for each in range(maps.ndim)
-        ]
-        padded = jnp.pad(maps, edges, mode="symmetric")
-        # Shifted sums fuse into one loop; a one-channel convolution is slow on CPUs.
-        shifted = (
-            tap * jax.lax.slice_in_dim(padded, start, start + size, axis=axis)
-            for start, tap in enumerate(taps)
-        )
-        maps = functools.reduce(jnp.add, shifted)
-    return maps
+    distances = np.arange(radius + 1)
+    half = np.exp(-0.5 * np.square(distances / sigma)) if radius else np.ones(1)
+    weights = half / (2 * half.sum() - half[0])
+    return symmetric_filter(jnp.asarray(maps), weights.tolist())
 
 
 def image_score(maps: Maps, *, top_fraction: float = 0.0) -> Float[Array, " batch"]:
