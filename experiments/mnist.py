@@ -126,10 +126,7 @@ def main(config: Config) -> list[dict[str, Any]]:
                 seed=settings.seed,
                 progress=progress,
             )
-        rows += [
-            {"seed": settings.seed, **row}
-            for row in pairs.pair_rows(scores, others.labels, normal=digit)
-        ]
+        rows += pairs.pair_rows(scores, others.labels, normal=digit, seed=settings.seed)
         # After each digit: a failure in the next one loses nothing.
         found = localisation.write_results(
             results, folder=folder, config=about, source=digits.source

@@ -11,7 +11,7 @@ from experiments import tables
 from experiments.explainer import HostImages
 from experiments.localisation import Fit
 from experiments.methods import DEFAULT_METHOD, make_maps
-from experiments.one_class import KINDS, Scores
+from experiments.one_class import KINDS, MAPS, Scores
 from experiments.tables import Row, Tables
 from vae_jax import anomaly, metrics, plots, report, train
 from vae_jax.data.category import CategoryData
@@ -21,6 +21,7 @@ Labels = Int[np.ndarray, " image"]
 
 PANELS = {DEFAULT_METHOD: "others.png", "paper": "others_paper.png"}
 STROKE_COLUMNS = {k: v for k, v in tables.COLUMNS.items() if k != "category"}
+KIND_COLUMNS = {k: v for k, v in tables.DEFECT_COLUMNS.items() if k != "category"}
 NOTES = """\
 Rows are scores of a whole image, columns the digit that is not normal; each figure is
 the mean AUROC over the networks of the other digits. Below 0.5 the digit passes for
@@ -53,7 +54,7 @@ def spread(images: HostImages, labels: Labels, count: int | None) -> Shown:
 
 
 def pair_rows(
-    scores: Mapping[str, Scores], labels: Labels, *, normal: int
+    scores: Mapping[str, Scores], labels: Labels, *, normal: int, seed: int
 ) -> list[Row]:
     """One row for each other class: the AUROC of each score against the normal one."""
     rows = []
@@ -64,7 +65,8 @@ def pair_rows(
             name: metrics.image_auroc(values[chosen], truth)
             for name, values in scores.items()
         }
-        rows.append({"normal": normal, "abnormal": abnormal, **aurocs})
+        row = {"seed": seed, "normal": normal, "abnormal": abnormal}
+        rows.append(row | aurocs)
     return rows
 
 
@@ -92,15 +94,37 @@ def matrix(
 def summary(rows: Sequence[Row]) -> list[Row]:
     """One row a score: its mean over all pairs, and over the pairs of each other class.
 
-    The column of an abnormal class is named after it.
+    The column of an abnormal class is named after it. With several seeds "mean_std" is
+    the standard deviation of a seed's mean, with n - 1 in the divisor.
     """
     found = []
+    seeds: dict[int, list[Row]] = {}
+    for row in rows:
+        seeds.setdefault(row["seed"], []).append(row)
     for name, kind in KINDS.items():
         _, abnormal, values = matrix(rows, name)
         columns = zip(map(str, abnormal), np.nanmean(values, axis=0), strict=True)
         row = {"score": name, "kind": kind, "mean": float(np.nanmean(values))}
+        if len(seeds) > 1:
+            means = [np.nanmean(matrix(own, name)[2]) for own in seeds.values()]
+            row["mean_std"] = float(np.std(means, ddof=1))
         found.append(row | {label: float(mean) for label, mean in columns})
     return found
+
+
+def by_kind_of_stroke(strokes: Tables) -> list[Row]:
+    """The mean and the deviation over the normal digits.
+
+    What is called the best baseline or floor is the one with the best AUPRO of a digit.
+    """
+    kinds = {row["method"]: row["kind"] for row in strokes.rows}
+    named = [
+        row
+        if row["method"] in MAPS
+        else row | {"method": f"best {kinds[row['method']]}"}
+        for row in strokes.defects
+    ]
+    return tables.over_seeds(named, by=("defect", "method"))
 
 
 def write(
@@ -171,20 +195,18 @@ def print_results(
     if not train.is_primary():
         return
     means = [row for row in strokes.rows if row["category"] == tables.MEAN]
-    found = summary(rows)
-    abnormal = [name for name in found[0] if name not in ("score", "kind", "mean")]
+    abnormal = sorted({str(row["abnormal"]) for row in rows})
+    headings = {name: name for name in ("score", "kind", "mean", *abnormal)}
     print(
         f"\nData: {source}",
-        "Strokes pasted on the normal digit and erased from it, mean over digits:",
+        "Strokes pasted on the normal digit and erased from it, by kind:",
+        tables.show(by_kind_of_stroke(strokes), KIND_COLUMNS),
+        "All of them, mean over the normal digits:",
         tables.show(means or strokes.rows, STROKE_COLUMNS),
         tables.NOTES,
         f"Image AUROC of {len({(r['normal'], r['abnormal']) for r in rows})} pairs of "
         "a normal and another digit:",
-        report.format_table(
-            found,
-            {"score": "score", "kind": "kind", "mean": "mean"}
-            | {name: name for name in abnormal},
-        ),
+        tables.show(summary(rows), headings),
         NOTES,
         f"In {folder}: results.json and results.csv of the strokes, pairs.json and "
         "pairs.csv, pairs/ with a picture a score and, by digit, the maps.",
