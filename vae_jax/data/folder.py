@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from vae_jax.data import images
 
@@ -87,6 +88,17 @@ def read_image(
             "give it back, or the right to read it."
         ) from error
     return images.decode(encoded, channels=channels, name=str(path))
+
+
+def pixel_count(path: Path) -> int:
+    """Height times width as the header says; 0 if it cannot be read."""
+    try:
+        if path.is_file():
+            with Image.open(path, formats=images.FORMATS) as image:
+                return image.height * image.width
+    except Exception:  # of any kind; `read_image` says of which
+        pass
+    return 0
 
 
 def _look(where: str, *, recursive: bool) -> tuple[Path, Iterable[Path]]:
