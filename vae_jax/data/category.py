@@ -151,7 +151,7 @@ def load_category(
     channels = builder.config.channels if channels is None else channels
     paths = list(filter(is_training_image, manifest["files"]))
     kept, held_out = validation_split(paths, share=validation_share, seed=seed)
-    report = _Counter(progress, total=len(train) + len(test))
+    report = Tally(progress, total=len(train) + len(test))
     again = functools.partial(
         load_category,
         data_dir,
@@ -257,7 +257,7 @@ def load_test(
     )
 
 
-class _Counter:
+class Tally:
     """Turns "one more is done" into (done, total)."""
 
     def __init__(self, progress: Progress | None, *, total: int):
@@ -266,6 +266,7 @@ class _Counter:
         self._done = 0
 
     def __call__(self) -> None:
+        """One more is done."""
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self._total)
