@@ -1,4 +1,4 @@
-"""Losses: arrays in, per-example arrays out, in nats; the caller averages."""
+"""Losses: arrays in, per-example arrays out, in nats if not said otherwise."""
 
 from vae_jax.losses.elbo import (
     NegativeElbo,
@@ -12,6 +12,7 @@ from vae_jax.losses.likelihoods import (
     gaussian_log_likelihood,
 )
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
+from vae_jax.losses.ssim import ssim_loss, ssim_map
 
 __all__ = [
     "NegativeElbo",
@@ -24,4 +25,6 @@ __all__ = [
     "importance_weighted_bound",
     "linear_beta",
     "negative_elbo",
+    "ssim_loss",
+    "ssim_map",
 ]
