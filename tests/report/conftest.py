@@ -10,7 +10,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vae_jax.report.section import Item
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -181,6 +184,36 @@ class Page:
     def requests(self) -> list[str]:
         """The addresses asked for, the page's own included."""
         return [e["request"]["url"] for e in self.events("Network.requestWillBeSent")]
+
+
+def random_item(index: int, kind: str, *, shape=(24, 32), **changes) -> Item:
+    """An image whose map is high in and around its defect, and noisy."""
+    rng = np.random.default_rng(index)
+    mask = np.zeros(shape, bool)
+    if kind != "good":
+        row, column = rng.integers(2, min(shape) - 8, 2)
+        mask[row : row + 6, column : column + 5] = True
+    values = rng.gamma(2.0, 0.5, shape) + rng.uniform(0.5, 4.0) * mask
+    fields = {
+        "name": f"test/{kind}/{index:03}.png",
+        "kind": kind,
+        "image": rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
+        "map": values.astype(np.float32),
+        "score": float(values.max()),
+        "mask": mask,
+    }
+    return Item(**fields | changes)
+
+
+@pytest.fixture(scope="session")
+def make_items():
+    """`make_items(good=, scratch=, ...)`: so many items of each kind, all different."""
+
+    def make_items(shape=(24, 32), **counts: int) -> list[Item]:
+        kinds = [kind for kind, count in counts.items() for _ in range(count)]
+        return [random_item(i, kind, shape=shape) for i, kind in enumerate(kinds)]
+
+    return make_items
 
 
 @pytest.fixture(scope="session")

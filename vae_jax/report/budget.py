@@ -27,7 +27,7 @@ class Plan(NamedTuple):
 
 
 def plan(sections: Sequence[Sizes], *, room: int) -> Plan:
-    """The finest renditions in which all pictures fit; else as many as fit of coarse ones.
+    """The finest renditions in which all pictures fit; else as many as fit, coarse.
 
     Where pictures must be left out, every category keeps about as many.
     """

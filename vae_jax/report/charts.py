@@ -14,10 +14,11 @@ BINS = 40
 COLOURS = 8
 """Of lines; the page's style sheet defines as many."""
 MOST_POINTS = 250
-SLIDER_STOPS = 1000
+SLIDER_STOPS = 500
 
 Points = Float[np.ndarray, " points"]
-Scores = Float[np.ndarray, " image"]
+Scores = Float[np.ndarray, " _"]
+Values = float | np.ndarray
 
 
 class Line(NamedTuple):
@@ -46,19 +47,19 @@ class ScoreAxis(NamedTuple):
     high: float
     is_logarithmic: bool
 
-    def position(self, scores: Float[np.ndarray, "*shape"]) -> np.ndarray:
+    def position(self, scores: Values) -> Values:
         """0 at the left end, 1 at the right one."""
-        low, high, values = map(self._scaled, (self.low, self.high, scores))
-        return (values - low) / (high - low)
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        return (self._scaled(scores) - low) / (high - low)
 
-    def value(self, positions: Float[np.ndarray, "*shape"]) -> np.ndarray:
+    def value(self, positions: Values) -> Values:
         """The score at a position."""
         low, high = self._scaled(self.low), self._scaled(self.high)
-        values = low + np.asarray(positions) * (high - low)
+        values = low + positions * (high - low)
         return np.exp(values) if self.is_logarithmic else values
 
-    def _scaled(self, values: float | np.ndarray) -> np.ndarray:
-        return np.log(values) if self.is_logarithmic else np.asarray(values)
+    def _scaled(self, values: Values) -> Values:
+        return np.log(values) if self.is_logarithmic else values
 
 
 def score_axis(scores: Scores) -> ScoreAxis:
@@ -77,10 +78,11 @@ def slider_stops(axis: ScoreAxis, threshold: float) -> tuple[list[float | None],
     They are evenly spaced, but the one nearest to `threshold` is `threshold` itself.
     None, a last one, is reached by no score.
     """
-    stops = axis.value(np.linspace(0.0, 1.0, SLIDER_STOPS + 1)).tolist()
+    places = np.linspace(0.0, 1.0, SLIDER_STOPS + 1)
+    stops: list[float | None] = np.asarray(axis.value(places)).tolist()
     if np.isposinf(threshold):
         return [*stops, None], len(stops)
-    nearest = axis.position(np.clip(threshold, axis.low, axis.high))
+    nearest = axis.position(min(max(threshold, axis.low), axis.high))
     place = round(float(nearest) * SLIDER_STOPS)
     stops[place] = float(threshold)
     return stops, place

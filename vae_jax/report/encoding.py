@@ -67,7 +67,9 @@ def quantise(
     return reached.astype(np.uint8)
 
 
-def shrink_codes(codes: Codes, longest: int) -> Codes:
+def shrink_codes(
+    codes: Codes, longest: int
+) -> UInt8[np.ndarray, "smaller_rows smaller_columns"]:
     """The highest code of each block, so that the longer side has `longest` pixels.
 
     A pixel is then flagged exactly if any pixel of its block is, at every threshold.

@@ -19,6 +19,8 @@ __all__ = ["Chart", "Item", "Line", "Section", "Table", "make_section", "write_h
 
 BUDGET_BYTES = 25_000_000
 SHOWN_VERDICTS = 6
+NOTE_BYTES = 500
+"""For what is said in a category of what was left out."""
 SCRIPTS = ("decode.js", "draw.js", "tables.js", "gallery.js", "viewer.js", "main.js")
 
 
@@ -57,7 +59,7 @@ def write_html(
         "tables": "".join(map(table_html, tables)),
         "notes": list_html(notes, name="notes", shown=len(notes)),
     }
-    bare = len(_page(fill, sections, empty).encode())
+    bare = len(_page(fill, sections, empty).encode()) + NOTE_BYTES * len(sections)
     if bare > budget_bytes:
         raise ValueError(
             f"write_html: the page takes {bare} bytes without any picture, more than "

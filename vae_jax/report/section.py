@@ -43,7 +43,8 @@ class Item:
     map: Map
     """Raw."""
     score: float
-    mask: Bool[np.ndarray, "rows columns"] | None = None
+    mask: Bool[np.ndarray, "mask_rows mask_columns"] | None = None
+    """Where the defect is; of the size of the map. None: not known."""
     latent_maps: Float[np.ndarray, "latent rows columns"] | None = None
     latent_kl: Float[np.ndarray, " latent"] | None = None
     """In nats; what latent maps are ranked by."""
