@@ -25,9 +25,9 @@ QUICK = Settings(
     width=16,
     latents=32,
     likelihood="bernoulli",
-    epochs=60,
+    epochs=150,
     batch_size=16,
-    learning_rate=2e-3,
+    learning_rate=3e-3,
     tap="conv2",
     blur=1.0,
     evaluations=4,
@@ -74,7 +74,11 @@ PRESETS = {
         preset="standard",
         test_images=200,
         settings=dataclasses.replace(
-            QUICK, workdir="runs/mnist-standard", epochs=20, batch_size=64
+            QUICK,
+            workdir="runs/mnist-standard",
+            epochs=20,
+            batch_size=64,
+            learning_rate=2e-3,
         ),
     ),
     # The authors' code: this network, Adam at 1e-3, 100 epochs, no augmentation; the

@@ -23,11 +23,10 @@ PANELS = {DEFAULT_METHOD: "others.png", "paper": "others_paper.png"}
 STROKE_COLUMNS = {k: v for k, v in tables.COLUMNS.items() if k != "category"}
 KIND_COLUMNS = {k: v for k, v in tables.DEFECT_COLUMNS.items() if k != "category"}
 NOTES = """\
-Rows are scores of a whole image, columns the digit that is not normal; each figure is
-the mean AUROC over the networks of the other digits. Below 0.5 the digit passes for
-more normal than the normal one: whatever follows the amount of ink does so for a 1.
-ink and little-ink are one score and its negative; nothing here was chosen by these
-figures."""
+Columns are the digit that is not normal: mean AUROC over the networks of the others.
+Below 0.5 it passes for more normal than the normal digit itself: a reconstruction error
+grows with the ink that there is to draw. ink and little-ink are one score and its
+negative: nothing was chosen by these figures."""
 
 
 class Shown(NamedTuple):
@@ -110,6 +109,22 @@ def summary(rows: Sequence[Row]) -> list[Row]:
             row["mean_std"] = float(np.std(means, ddof=1))
         found.append(row | {label: float(mean) for label, mean in columns})
     return found
+
+
+def verdict(found: Sequence[Row]) -> str:
+    """Says, of a `summary`, what the floors are worth and what the error misses."""
+    by_score = {row["score"]: row for row in found}
+    floor = max((r for r in found if r["kind"] == "floor"), key=lambda r: r["mean"])
+    ours = max((r for r in found if r["kind"] != "floor"), key=lambda r: r["mean"])
+    relation = "beats" if ours["mean"] > floor["mean"] else "DOES NOT BEAT"
+    error, ink = by_score["reconstruction"], by_score["ink"]
+    missed = min(filter(str.isdigit, error), key=lambda digit: error[digit])
+    return (
+        f"The best score of a network, {ours['score']}, {relation} every floor: "
+        f"{ours['mean']:.3f} against {floor['mean']:.3f} ({floor['score']}).\n"
+        f"Reconstruction error finds a {missed} worst: {error[missed]:.3f}, where ink "
+        f"alone gives {ink[missed]:.3f}."
+    )
 
 
 def by_kind_of_stroke(strokes: Tables) -> list[Row]:
@@ -195,6 +210,7 @@ def print_results(
     if not train.is_primary():
         return
     means = [row for row in strokes.rows if row["category"] == tables.MEAN]
+    found = summary(rows)
     abnormal = sorted({str(row["abnormal"]) for row in rows})
     headings = {name: name for name in ("score", "kind", "mean", *abnormal)}
     print(
@@ -206,8 +222,9 @@ def print_results(
         tables.NOTES,
         f"Image AUROC of {len({(r['normal'], r['abnormal']) for r in rows})} pairs of "
         "a normal and another digit:",
-        tables.show(summary(rows), headings),
+        tables.show(found, headings),
         NOTES,
+        verdict(found),
         f"In {folder}: results.json and results.csv of the strokes, pairs.json and "
         "pairs.csv, pairs/ with a picture a score and, by digit, the maps.",
         sep="\n\n",
