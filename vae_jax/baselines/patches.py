@@ -40,3 +40,32 @@ def join(
     side = maps.shape[-1]
     grid = maps.reshape(-1, tiles, tiles, side, side)
     return grid.swapaxes(2, 3).reshape(-1, tiles * side, tiles * side)
+
+
+def sliding(
+    pixels: UInt8[np.ndarray, "image size size channel"], *, side: int, stride: int
+) -> UInt8[np.ndarray, "image rows columns side side channel"]:
+    """A view of every square of `side` pixels, `stride` pixels apart."""
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (side, side), (1, 2))
+    return np.moveaxis(windows[:, ::stride, ::stride], 3, -1)
+
+
+def spread(
+    coarse: Float[np.ndarray, "image rows columns"],
+    *,
+    side: int,
+    stride: int,
+    of: int,
+    size: int,
+) -> Float[np.ndarray, "image size size"]:
+    """Maps of `size` pixels, of one value for each of the `sliding` squares.
+
+    The values stand at the centres of the squares in images of `of` pixels, bilinear
+    between them and constant beyond the outermost.
+    """
+    centres = np.arange(coarse.shape[1]) * stride + side / 2  # from the image's edge
+    pixels = (np.arange(size) + 0.5) * of / size
+    units = np.eye(len(centres))
+    weights = np.stack([np.interp(pixels, centres, unit) for unit in units], axis=1)
+    weights = weights.astype(np.float32)
+    return weights @ coarse @ weights.T
