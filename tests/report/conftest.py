@@ -88,8 +88,11 @@ class Page:
 
     def __init__(self, browser: Browser, *, width: int, height: int, **emulation):
         self._browser = browser
-        target = browser.send("Target.createTarget", url="about:blank")["targetId"]
-        attached = browser.send("Target.attachToTarget", targetId=target, flatten=True)
+        created = browser.send("Target.createTarget", url="about:blank")
+        self._target = created["targetId"]
+        attached = browser.send(
+            "Target.attachToTarget", targetId=self._target, flatten=True
+        )
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
@@ -102,8 +105,12 @@ class Page:
         )
         if emulation.get("mobile"):
             self.send("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.send("Page.bringToFront")  # else nothing is drawn
         scheme = {"name": "prefers-color-scheme", "value": emulation.get("scheme", "")}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def close(self) -> None:
+        self._browser.send("Target.closeTarget", targetId=self._target)
 
     def send(self, method: str, **parameters):
         return self._browser.send(method, self._session, **parameters)
@@ -133,6 +140,18 @@ class Page:
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.02)
 
+    def draw(self) -> None:
+        """Waits until what is asked for now has been drawn."""
+        self.run("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+
+    def show(self, selector: str) -> tuple[float, float]:
+        """Scrolls an element into the window; returns its middle."""
+        return self.run(
+            f"(() => {{ const e = document.querySelector({selector!r});"
+            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+
     def slide(self, selector: str, value: int) -> None:
         """Moves a slider as a drag does: its value, then the event."""
         self.run(
@@ -142,14 +161,24 @@ class Page:
 
     def click(self, selector: str) -> None:
         """A click of the mouse in the middle of an element."""
-        x, y = self.run(
-            f"(() => {{ const e = document.querySelector({selector!r});"
-            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
-            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
+        x, y = self.show(selector)
         at = {"x": x, "y": y, "button": "left", "clickCount": 1}
         self.send("Input.dispatchMouseEvent", type="mousePressed", **at)
         self.send("Input.dispatchMouseEvent", type="mouseReleased", **at)
+
+    def tap(self, selector: str) -> None:
+        """A touch in the middle of an element."""
+        x, y = self.show(selector)
+        touch = "Input.dispatchTouchEvent"
+        self.send(touch, type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.send(touch, type="touchEnd", touchPoints=[])
+
+    def choose(self, selector: str, value: str) -> None:
+        """An option of a select element."""
+        self.run(
+            f"(() => {{ const s = document.querySelector({selector!r});"
+            f"s.value = {value!r}; s.dispatchEvent(new Event('change')); }})()"
+        )
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """A key, by its name and its Windows virtual key code."""
@@ -168,7 +197,7 @@ class Page:
         return [
             event["params"]
             for event in self._browser.events
-            if event.get("method") == method and event["sessionId"] == self._session
+            if event.get("method") == method and event.get("sessionId") == self._session
         ]
 
     def troubles(self) -> list[str]:
