@@ -103,7 +103,16 @@ def over_seeds(runs: Sequence[Row], *, by: Sequence[str]) -> list[Row]:
 
 def show(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
     """A table in which a figure of several seeds is mean ± deviation."""
-    return report.format_table([_spread(row, columns) for row in rows], columns)
+    return report.format_table([spread(row, columns) for row in rows], columns)
+
+
+def spread(row: Row, columns: Iterable[str]) -> dict[str, Any]:
+    """The columns of a row; a figure of several seeds as mean ± deviation."""
+    shown = {name: row.get(name) for name in columns}
+    for name in columns:
+        if f"{name}_std" in row:
+            shown[name] = f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}"
+    return shown
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -173,14 +182,6 @@ def _mean_of(rows: Sequence[Row]) -> Row:
 
 def _figures_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in AVERAGED if all(row.get(name) is not None for row in rows)]
-
-
-def _spread(row: Row, columns: Iterable[str]) -> dict[str, Any]:
-    shown = {name: row.get(name) for name in columns}
-    for name in columns:
-        if f"{name}_std" in row:
-            shown[name] = f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}"
-    return shown
 
 
 def _unique(rows: Sequence[Row], key: str) -> list[str]:

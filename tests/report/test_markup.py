@@ -45,7 +45,7 @@ def test_the_best_of_each_category_is_marked():
 
 
 def test_the_best_of_all_is_marked_where_nothing_divides_the_table():
-    assert marked(markup.table_html(table(group=None))) == {"0.900", "0.250"}
+    assert marked(markup.table_html(table(groups=()))) == {"0.900", "0.250"}
 
 
 def test_published_rows_cannot_be_the_best():
@@ -107,3 +107,15 @@ def test_lines_beyond_the_first_are_behind_a_fold():
     assert "line 4" in after
     assert "<details>" not in markup.list_html(lines, name="verdicts", shown=5)
     assert markup.list_html([], name="verdicts", shown=5) == ""
+
+
+def test_two_keys_divide_a_table_further():
+    rows = [
+        {"category": "a", "defect": "hole", "aupro": 0.9},
+        {"category": "a", "defect": "hole", "aupro": 0.8},
+        {"category": "a", "defect": "scratch", "aupro": 0.7},
+    ]
+    columns = {"aupro": "AUPRO"}
+    by_defect = table(rows=rows, columns=columns, groups=("category", "defect"))
+    assert marked(markup.table_html(by_defect)) == {"0.900", "0.700"}
+    assert marked(markup.table_html(table(rows=rows, columns=columns))) == {"0.900"}

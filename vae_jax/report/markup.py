@@ -10,6 +10,9 @@ from vae_jax.report.tables import Row, format_cell
 
 KIND = "kind"
 """Column of a table whose cells get a mark for the kind of method."""
+Place = tuple[tuple[object, ...], str]
+"""A part of a table and a key."""
+
 _LEADING_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(?=$| ± )")
 
 
@@ -23,8 +26,9 @@ class Table:
     """Key of a row -> heading, in order."""
     highest: Collection[str] = ()
     """Keys whose highest value is marked; "0.91 ± 0.02" counts as 0.91."""
-    group: str | None = "category"
-    """Key whose values divide the table: the best is marked in each; None: in all."""
+    groups: tuple[str, ...] = ("category",)
+    """Keys whose values divide the table: the best of each part is marked. By the first
+    of them the page can be asked for one part."""
     is_ranked: Callable[[Row], bool] = lambda row: True
     """Which rows can be best; published figures, say, cannot."""
     note: str = ""
@@ -66,9 +70,9 @@ def table_html(table: Table) -> str:
     )
 
 
-def best_values(table: Table) -> dict[tuple[object, str], float]:
+def best_values(table: Table) -> dict[Place, float]:
     """The highest number by group and key, over the rows that are ranked."""
-    best: dict[tuple[object, str], float] = {}
+    best: dict[Place, float] = {}
     for row in filter(table.is_ranked, table.rows):
         for key in table.highest:
             number = _number(row.get(key))
@@ -100,9 +104,7 @@ def list_html(lines: Sequence[str], *, name: str, shown: int) -> str:
     return f"{head}<details>{summary}{rest}</details>"
 
 
-def _is_best(
-    table: Table, row: Row, key: str, best: Mapping[tuple[object, str], float]
-) -> bool:
+def _is_best(table: Table, row: Row, key: str, best: Mapping[Place, float]) -> bool:
     number = _number(row.get(key))
     is_candidate = key in table.highest and table.is_ranked(row) and number is not None
     return is_candidate and number == best[_group(table, row), key]
@@ -123,13 +125,13 @@ def _class(*names: str) -> str:
     return f' class="{" ".join(names)}"' if names else ""
 
 
-def _group(table: Table, row: Row) -> object:
-    return row.get(table.group) if table.group else None
+def _group(table: Table, row: Row) -> tuple[object, ...]:
+    return tuple(row.get(key) for key in table.groups)
 
 
 def _data_group(table: Table, row: Row) -> str:
-    group = _group(table, row)
-    return "" if group is None else f' data-group="{escape(str(group))}"'
+    first = row.get(table.groups[0]) if table.groups else None
+    return "" if first is None else f' data-group="{escape(str(first))}"'
 
 
 def _number(value: object) -> float | None:
