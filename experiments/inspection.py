@@ -41,6 +41,11 @@ class Detector(Protocol):
         """1, gray, or 3."""
         ...
 
+    @property
+    def batch_size(self) -> int:
+        """Images that it takes at a time."""
+        ...
+
     def maps(
         self, images: UInt8[np.ndarray, "batch size size channel"]
     ) -> Float[np.ndarray, "batch size size"]:
@@ -69,7 +74,6 @@ class Plan:
     root: Path
     """The folder that names are relative to."""
     marks: marking.Marks
-    batch_size: int
     tiles: Tiles | None = None
     """None: every image is resized whole, as in training."""
 
@@ -88,7 +92,7 @@ class Inspected(NamedTuple):
     name: str
     score: float
     marked_share: float
-    """Of the pixels, above the threshold."""
+    """Of the pixels, reach the threshold."""
     height: int
     width: int
     tiles: int
@@ -170,7 +174,7 @@ def _batches(plan: Plan, names: Iterable[str]) -> Iterator[_Batch]:
     batch = _Batch(0, [], [])
     for name in names:
         pixels = folder.pixel_count(plan.root / name)
-        is_full = len(batch.names) == plan.batch_size
+        is_full = len(batch.names) == plan.detector.batch_size
         if batch.names and (
             is_full or _STAGES * (batch.pixels + pixels) > PIXELS_IN_FLIGHT
         ):
@@ -227,8 +231,8 @@ def _map_tiles(plan: Plan, tiles: Tiles, loaded: _Loaded) -> _Mapped:
     scores = []
 
     def tile_maps() -> Iterator[tuple[Corner, np.ndarray]]:
-        for start in range(0, len(tiling.corners), plan.batch_size):
-            corners = tiling.corners[start : start + plan.batch_size]
+        for start in range(0, len(tiling.corners), plan.detector.batch_size):
+            corners = tiling.corners[start : start + plan.detector.batch_size]
             cuts = (tiling.cut(loaded.pixels, corner) for corner in corners)
             size = plan.detector.image_size
             views = [images.resize(cut, size, name=loaded.name) for cut in cuts]

@@ -15,6 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 STRIP_PIXELS = 2**22
+PICTURES = ("maps", "masks", "overlays")
+"""Folders, one for each kind of picture."""
 LEVELS = 65535
 """Of a 16-bit map, beside 0."""
 
@@ -57,10 +59,10 @@ class Marks(NamedTuple):
     map_scale: Scale
     colours: Scale
     threshold: float
-    """Raw map values above it are marked."""
+    """Raw map values that reach it are marked."""
 
     def file(self, kind: str, name: str) -> Path:
-        """Of the image `name`, its "maps", "masks" or "overlays" file.
+        """The file of the image `name` that is one of `PICTURES`.
 
         The whole name is kept, so that a.png and a.jpg do not share one.
         """
@@ -88,14 +90,14 @@ def draw(
     for top, bottom in _strips(height, width):
         strip = rows_at_size(values, (height, width), top, bottom)
         codes[top:bottom] = np.rint(LEVELS * marks.map_scale.strength(strip))
-        mask[top:bottom] = strip > marks.threshold
+        mask[top:bottom] = strip >= marks.threshold
         strength = marks.colours.strength(strip)
         overlay.paste(_coloured(pixels[top:bottom], strength), (0, top))
     if mask.any():
         overlay.paste(_OUTLINE, mask=Image.fromarray(_outline(mask)))
-    _save(Image.fromarray(codes), marks.file("maps", name))
-    _save(Image.fromarray(mask), marks.file("masks", name))
-    _save(overlay, marks.file("overlays", name))
+    pictures = Image.fromarray(codes), Image.fromarray(mask), overlay
+    for kind, picture in zip(PICTURES, pictures, strict=True):
+        _save(picture, marks.file(kind, name))
     return float(mask.mean())
 
 

@@ -12,6 +12,7 @@ class Brightness:
 
     image_size: int = 32
     channels: int = 1
+    batch_size: int = 4
     batches: list[int] = dataclasses.field(default_factory=list)
     """The images of each call."""
 

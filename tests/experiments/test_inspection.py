@@ -15,7 +15,7 @@ def plan(tmp_path, brightness):
     marks = Marks(tmp_path / "out", map_scale=scale, colours=scale, threshold=0.5)
     root = tmp_path / "in"
     root.mkdir()
-    return Plan(brightness, root, marks, batch_size=4)
+    return Plan(brightness, root, marks)
 
 
 def write(plan, name, value, *, size=(50, 40)):
@@ -130,7 +130,7 @@ def test_memory_is_bounded_by_pixels(plan, monkeypatch, in_flight):
 
 
 def in_tiles(plan, side, overlap):
-    return Plan(plan.detector, plan.root, plan.marks, 4, Tiles(side, overlap))
+    return Plan(plan.detector, plan.root, plan.marks, Tiles(side, overlap))
 
 
 @pytest.mark.parametrize("size", [(300, 200), (64, 64), (50, 300)])

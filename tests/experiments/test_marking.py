@@ -34,8 +34,8 @@ def test_the_map_is_16_bits_of_the_scale(marks):
     np.testing.assert_allclose(codes, expected, atol=1)
 
 
-def test_what_is_above_the_threshold_is_marked(marks):
-    values = np.array([[0.5, 0.51], [0.2, 0.9]], np.float32)
+def test_what_reaches_the_threshold_is_marked(marks):
+    values = np.array([[0.49, 0.5], [0.2, 0.9]], np.float32)
     (_, mask, _), share = draw(marks, gray(2, 2), values)
     np.testing.assert_array_equal(mask, [[False, True], [False, True]])
     assert share == 0.5

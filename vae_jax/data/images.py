@@ -105,7 +105,7 @@ def resize(
         ValueError: the shorter side is below 32 pixels or a quarter of `size`.
     """
     height, width, channels = pixels.shape
-    smallest = max(SMALLEST_SIDE, size // 4)
+    smallest = smallest_side(size)
     if min(height, width) < smallest:
         raise ValueError(
             f"resize: {name} is {height}x{width} pixels, smaller than the network at "
@@ -115,6 +115,11 @@ def resize(
     squeezed = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     resized = squeezed.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(resized).reshape(size, size, channels)
+
+
+def smallest_side(size: int) -> int:
+    """Of an image that may be resized to `size`."""
+    return max(SMALLEST_SIDE, size // 4)
 
 
 def resize_mask(
