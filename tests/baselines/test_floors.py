@@ -16,8 +16,11 @@ EACH_FLOOR = pytest.mark.parametrize(
             images, jnp.broadcast_to(MEAN, images.shape[1:])
         ),
         floors.silhouette,
+        lambda images: floors.variation(
+            images, MEAN[..., 0], np.full((32, 32), 0.25, np.float32)
+        ),
     ],
-    ids=["local_contrast", "distance_from_mean", "silhouette"],
+    ids=["local_contrast", "distance_from_mean", "silhouette", "variation"],
 )
 
 
@@ -106,3 +109,33 @@ def test_the_window_is_a_share_of_the_image():
     small = floors.silhouette(image, window=1 / 16)
     same = floors.silhouette(image[:, 8:, 8:], window=1 / 12)
     np.testing.assert_allclose(small[0, 10:22, 10:22], same[0, 2:14, 2:14], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gray_statistics_are_those_of_numpy(channels):
+    random = np.random.default_rng(0)
+    normals = random.integers(0, 256, (9, 6, 6, channels), dtype=np.uint8)
+    normals[:, 0, 0] = 77
+    mean, std = floors.gray_statistics(normals)
+    gray = normals.mean(-1) / 255
+    np.testing.assert_allclose(mean, gray.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(std, gray.std(0), rtol=1e-5, atol=1e-7)
+    assert std[0, 0] < 1e-7
+
+
+def test_variation_counts_standard_deviations():
+    mean = np.full((2, 2), 0.5, np.float32)
+    std = np.array([[0.1, 0.2], [0.0, 0.001]], np.float32)
+    image = np.array([[0.8, 0.1], [0.5, 0.6]], np.float32)[None, :, :, None]
+    maps = floors.variation(image, mean, std, least=0.01)
+    np.testing.assert_allclose(maps, [[[3, 2], [0, 10]]], rtol=1e-5)
+
+
+def test_variation_does_not_change_with_the_contrast_of_all_images():
+    random = np.random.default_rng(0)
+    normals = random.integers(100, 200, (20, 32, 32, 1), dtype=np.uint8)
+    images = random.random((2, 32, 32, 1), dtype=np.float32)
+    mean, std = floors.gray_statistics(normals)
+    maps = floors.variation(images, mean, std)
+    half = floors.variation(images / 2, mean / 2, std / 2)
+    np.testing.assert_allclose(half, maps, rtol=1e-5)
