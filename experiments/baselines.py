@@ -1,15 +1,106 @@
 """The baselines that train a network of their own, by the names they have in tables."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments.settings import Settings
 from vae_jax.baselines import MapFunction
+from vae_jax.baselines.anogan import fit_anogan
+from vae_jax.baselines.autoencoder import Loss, fit_autoencoder
+from vae_jax.baselines.feature_dictionary import fit_feature_dictionary
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
 
 Fit = Callable[[Settings, CategoryData, Augmentation, Path], MapFunction]
 
-BASELINES: dict[str, Fit] = {}
-"""From settings, data at the baseline's size, augmentation and a folder for
-checkpoints to a fitted baseline."""
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """How a baseline is fitted, and the side in pixels at which it sees the images."""
+
+    fit: Fit
+    object_size: int = 256
+    texture_size: int = 512
+
+
+def _fit_autoencoder(loss: Loss) -> Fit:
+    def fit(
+        settings: Settings, data: CategoryData, augmentation: Augmentation, folder: Path
+    ) -> MapFunction:
+        options = _training(settings)
+        if settings.baseline_size is not None and data.is_texture:
+            # As published, patches have a quarter of the side of the image.
+            patch = max(16, settings.baseline_size // 4)
+            options |= {"patch": patch, "stride": max(1, round(30 / 128 * patch))}
+        return fit_autoencoder(
+            data.train,
+            loss=loss,
+            is_texture=data.is_texture,
+            seed=settings.seed,
+            folder=folder,
+            augmentation=augmentation,
+            **options,
+        )
+
+    return fit
+
+
+def _fit_anogan(
+    settings: Settings, data: CategoryData, augmentation: Augmentation, folder: Path
+) -> MapFunction:
+    options = _training(settings)
+    if settings.baseline_size is not None:
+        tiles = 4 if data.is_texture else 1
+        options |= {"image_size": settings.baseline_size // tiles}
+    return fit_anogan(
+        data.train,
+        seed=settings.seed,
+        folder=folder,
+        augmentation=augmentation,
+        is_texture=data.is_texture,
+        width=settings.anogan_width,
+        **options,
+    )
+
+
+def _fit_feature_dictionary(
+    settings: Settings, data: CategoryData, augmentation: Augmentation, folder: Path
+) -> MapFunction:
+    del folder  # nothing is trained
+    weights = settings.feature_weights
+    return fit_feature_dictionary(
+        data.train,
+        weights=None if weights is None else Path(weights).expanduser(),
+        seed=settings.seed,
+        augmentation=augmentation,
+        is_texture=data.is_texture,
+        image_size=len(data.train[0]),
+    )
+
+
+def _training(settings: Settings) -> dict[str, Any]:
+    """What the settings say in place of the published numbers."""
+    said = {
+        "steps": settings.baseline_steps,
+        "batch_size": settings.baseline_batch_size,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+BASELINES = {
+    "ae-l2": Baseline(_fit_autoencoder("l2")),
+    "ae-ssim": Baseline(_fit_autoencoder("ssim")),
+    "anogan": Baseline(_fit_anogan, object_size=128),
+    "feature-dictionary": Baseline(_fit_feature_dictionary),
+    "feature-dictionary-random": Baseline(_fit_feature_dictionary),
+}
+"""Each gets the data at its own size, and a folder for checkpoints."""
+
+
+def available(settings: Settings) -> list[str]:
+    """The baselines that the settings permit: the dictionary as its weights are."""
+    has_weights = settings.feature_weights is not None
+    other = "feature-dictionary-random" if has_weights else "feature-dictionary"
+    return [name for name in BASELINES if name != other]

@@ -1,12 +1,11 @@
 """The maps that a run compares: of the VAE, and of baselines trained apart."""
 
 import difflib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.baselines import BASELINES
+from experiments.baselines import BASELINES, available
 from experiments.evaluation import Masks, artificial_defects, resize_map
 from experiments.explainer import Explainer, Fitted, HostImages
 from experiments.methods import (
@@ -22,9 +21,6 @@ from vae_jax.data import images as image_io
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
 
-PUBLISHED_SIZES = {"anogan": 128}
-"""Sides at which baselines see objects where it is not 256; textures are 512."""
-
 
 class Compared(NamedTuple):
     """Raw maps by method, in the order of the table, at the model's size."""
@@ -38,25 +34,32 @@ class Compared(NamedTuple):
     pasted_masks: Masks
 
 
-def select(asked: Sequence[str]) -> dict[str, Kind]:
-    """The methods named, with those of the groups named, each once.
+def select(settings: Settings) -> dict[str, Kind]:
+    """The methods that the settings name, or name a group of, each once.
 
     The default method is always among them, and first: reports and detectors are its.
 
     Raises:
-        ValueError: A name is neither a method, with or without @tap, nor a group.
+        ValueError: A name is neither a method, with or without @tap, nor a group; or it
+            is a method that wants a file of weights, and there is none.
     """
     kinds: dict[str, Kind] = {name: each.kind for name, each in METHODS.items()}
-    kinds.update({name: "baseline" for name in BASELINES})
+    baselines = available(settings)
+    kinds.update({name: "baseline" for name in baselines})
     groups = {
         "all": list(kinds),
         "vae": [name for name in METHODS if kinds[name] != "floor"],
         "floor": [name for name in METHODS if kinds[name] == "floor"],
-        "baseline": list(BASELINES),
+        "baseline": baselines,
     }
     chosen: dict[str, Kind] = {DEFAULT_METHOD: kinds[DEFAULT_METHOD]}
-    for name in asked:
+    for name in settings.methods:
         base, _, tap = name.partition("@")
+        if name == "feature-dictionary" and name not in kinds:
+            raise ValueError(
+                "--methods: feature-dictionary wants ImageNet weights; give their file "
+                "with --feature-weights, or take feature-dictionary-random."
+            )
         if base not in (METHODS if tap else kinds | groups):
             near = difflib.get_close_matches(base, [*kinds, *groups], n=1)
             hint = f" did you mean {near[0]!r}?" if near else ""
@@ -70,7 +73,7 @@ def select(asked: Sequence[str]) -> dict[str, Kind]:
 
 def taps_of(settings: Settings) -> list[str]:
     """Every tap that the settings name."""
-    named = [name.partition("@")[2] for name in select(settings.methods)]
+    named = [name.partition("@")[2] for name in select(settings)]
     return [settings.tap, *(tap for tap in named if tap)]
 
 
@@ -82,7 +85,7 @@ def compare(
     fitted: Fitted,
 ) -> Compared:
     """Trains the baselines among the methods, and makes all maps of all methods."""
-    kinds = select(settings.methods)
+    kinds = select(settings)
     pasted, masks = artificial_defects(data.validation, seed=settings.seed)
     own = [name for name in kinds if name not in BASELINES]
     test, normal, pasted_maps = (
@@ -108,13 +111,14 @@ def _fit(
     settings: Settings, data: CategoryData, augmentation: Augmentation, name: str
 ) -> MapFunction:
     folder = settings.folder / data.category / "baselines" / name
-    return BASELINES[name](settings, data, augmentation, folder)
+    return BASELINES[name].fit(settings, data, augmentation, folder)
 
 
 def _baseline_size(settings: Settings, data: CategoryData, name: str) -> int:
     if settings.baseline_size is not None:
         return settings.baseline_size
-    return 512 if data.is_texture else PUBLISHED_SIZES.get(name, 256)
+    baseline = BASELINES[name]
+    return baseline.texture_size if data.is_texture else baseline.object_size
 
 
 def _at_model_size(maps_of: MapFunction, images: HostImages, size: int) -> HostMaps:

@@ -102,7 +102,7 @@ def evaluate(
     settings: Settings, data: CategoryData, augmentation: Augmentation, network: Fit
 ) -> Result:
     """Makes all maps, scores them as far as there are labels, draws the pictures."""
-    kinds = select(settings.methods)
+    kinds = select(settings)
     say(f"{data.category}: making the maps of {len(kinds)} methods")
     compared = compare(settings, data, augmentation, *network)
     say(f"{data.category}: scoring them at {settings.resolution} resolution")

@@ -32,6 +32,8 @@ QUICK = Settings(
     blur=2.0,
     baseline_steps=300,
     baseline_size=64,
+    baseline_batch_size=16,
+    anogan_width=16,
 )
 
 
@@ -93,6 +95,8 @@ PRESETS = {
             blur=4.0,
             baseline_steps=None,
             baseline_size=None,
+            baseline_batch_size=None,
+            anogan_width=64,
         ),
     ),
 }

@@ -63,9 +63,13 @@ class Settings:
     """Training steps of each baseline; default: as published, hours without a GPU."""
     baseline_size: int | None = None
     """Side in pixels at which baselines see the images; default: as published."""
+    baseline_batch_size: int | None = None
+    """Images in a training step of a baseline; default: see each baseline."""
+    anogan_width: int = 64
+    """Channels after the first layer of AnoGAN's discriminator."""
     feature_weights: str | None = None
     """ImageNet weights of ResNet-18 (.safetensors or .npz, torchvision's names) for the
-    feature dictionary; without them its features are random, and its name says so."""
+    feature dictionary; without them its features are random."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -107,7 +111,9 @@ _LEAST = {
     "evaluations": 1,
     "seeds": 1,
     "baseline_steps": 1,
-    "baseline_size": 16,
+    "baseline_size": 32,
+    "baseline_batch_size": 1,
+    "anogan_width": 1,
     "warmup_steps": 0,
     "seed": 0,
     "beta": 0.0,

@@ -34,6 +34,8 @@ _MAY_CHANGE = tuple(
         "methods",
         "baseline_steps",
         "baseline_size",
+        "baseline_batch_size",
+        "anogan_width",
         "feature_weights",
     )
 )

@@ -6,8 +6,13 @@ from experiments import comparison, mvtec
 from experiments.methods import DEFAULT_METHOD, METHODS
 
 
+def select(*names, **settings):
+    asked = dataclasses.replace(mvtec.QUICK, methods=names, **settings)
+    return comparison.select(asked)
+
+
 def test_groups_and_names_are_selected_once_and_the_default_is_always_first():
-    chosen = comparison.select(["floor", "paper", "floor", "paper@relu1"])
+    chosen = select("floor", "paper", "floor", "paper@relu1")
     names = list(chosen)
     assert names[0] == DEFAULT_METHOD
     assert names[-2:] == ["paper", "paper@relu1"]
@@ -17,15 +22,14 @@ def test_groups_and_names_are_selected_once_and_the_default_is_always_first():
 
 
 def test_all_is_every_group():
-    parts = comparison.select(["vae", "floor", "baseline"])
-    assert comparison.select(["all"]) == {**parts, **comparison.select(["all"])}
-    assert set(parts) <= set(comparison.select(["all"]))
+    parts = select("vae", "floor", "baseline")
+    assert parts == select("all")
 
 
 @pytest.mark.parametrize("name", ["papr", "papr@conv1", "floor@conv1", "ae-l2@conv1"])
 def test_an_unknown_method_is_named_with_those_there_are(name):
     with pytest.raises(ValueError, match=f"there is no '{name}'.*Methods: "):
-        comparison.select([name])
+        select(name)
 
 
 def test_taps_named_by_methods_are_checked_too():
@@ -41,3 +45,11 @@ def test_several_seeds_have_folders_of_their_own():
         (4, "runs/x/seed-4"),
     ]
     assert mvtec.QUICK.of_each_seed() == [mvtec.QUICK]
+
+
+def test_the_feature_dictionary_is_called_random_without_weights():
+    assert "feature-dictionary-random" in select("baseline")
+    assert "feature-dictionary" not in select("baseline")
+    assert "feature-dictionary" in select("baseline", feature_weights="resnet.npz")
+    with pytest.raises(ValueError, match="--feature-weights"):
+        select("feature-dictionary")

@@ -195,6 +195,23 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:200])
 
 
+def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys):
+    data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=12, test=14)
+    parts = (data / "synthetic_gear" / "train" / "good").rename(tmp_path / "my_parts")
+    normal_only = dataclasses.replace(
+        changed(config, workdir=str(tmp_path / "run")),
+        data_dir=str(parts),
+        category=("all",),
+        cache_dir=str(tmp_path / "cache"),
+    )
+    rows = mvtec.main(normal_only)
+    assert {row["category"] for row in rows} == {"my_parts"}
+    assert all(row["pixel_auroc"] is None for row in rows)
+    assert all(row["validation_aupro"] is not None for row in rows)
+    assert "validation prefers" in capsys.readouterr().out
+    assert (tmp_path / "run" / "my_parts" / "latents.png").exists()
+
+
 def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys):
     data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=4, test=16)
     next((data / "synthetic_gear" / "ground_truth").glob("*/*.png")).unlink()
