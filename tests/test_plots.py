@@ -72,3 +72,29 @@ def test_curves_and_training_curves_are_drawn(folder):
     plots.save_training_curves(folder / "t.png", records, figures=["loss"])
     assert pixels(folder / "c.png").std() > 1
     assert pixels(folder / "t.png").std() > 1
+
+
+def comparison(level: float, mask: np.ndarray) -> plots.Comparison:
+    values = np.full((SIDE, SIDE), level)
+    image = np.full((SIDE, SIDE, 1), 0.5, np.float32)
+    return plots.Comparison("t", image, mask, {"a": values, "b": 1 - values})
+
+
+def test_a_comparison_has_a_row_for_each_method_and_for_the_truth_if_there_is_any(
+    folder,
+):
+    limits = {"a": ColourLimits(0.0, 1.0), "b": ColourLimits(0.0, 1.0)}
+    marked = np.zeros((SIDE, SIDE), bool)
+    marked[2:9, 2:9] = True
+    heights = []
+    for name, mask in (("with", marked), ("without", ~np.ones_like(marked))):
+        path = folder / f"{name}.png"
+        examples = [comparison(level, mask) for level in (0.0, 1.0)]
+        plots.save_comparison(
+            path, examples, limits=limits, title="t", width_over_height=2.0
+        )
+        heights.append(pixels(path).shape[0])
+    assert heights[0] > heights[1] + 100
+    # Wide cells: two columns are about four high.
+    height, width, _ = pixels(folder / "without.png").shape
+    assert width > 1.2 * height

@@ -35,6 +35,15 @@ class Curve(NamedTuple):
     value: Float[np.ndarray, " points"]
 
 
+class Comparison(NamedTuple):
+    """One image with what is true and what each of several methods says of it."""
+
+    title: str
+    image: Float[np.ndarray, "rows columns channel"]
+    mask: Bool[np.ndarray, "rows columns"]
+    maps: Mapping[str, Float[np.ndarray, "rows columns"]]
+
+
 def save_panel(
     path: Path, examples: Sequence[Example], *, limits: ColourLimits, title: str
 ) -> None:
@@ -58,6 +67,43 @@ def save_panel(
     for axis, label in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(label, fontsize=9, color=_INK)
     figure.colorbar(drawn, ax=axes[-2:], shrink=0.8, aspect=30)
+    _save(figure, path)
+
+
+def save_comparison(
+    path: Path,
+    examples: Sequence[Comparison],
+    *,
+    limits: Mapping[str, ColourLimits],
+    title: str,
+    width_over_height: float = 1.0,
+) -> None:
+    """Draws image, truth and the map of each method, a column an example.
+
+    As Figure 5 of Liu et al. does. One colour scale serves all maps of a method.
+    Images that were made square are drawn with the proportions that they had. Where no
+    mask has a pixel there is no row of truth.
+    """
+    truth = ["truth"] if any(example.mask.any() for example in examples) else []
+    rows = ["image", *truth, *limits]
+    figure, axes = _grid(
+        len(rows), len(examples), title=title, width_over_height=width_over_height
+    )
+    for column, example in zip(axes.T, examples, strict=True):
+        column[0].set_title(example.title, fontsize=8, color=_INK)
+        _show_image(column[0], example.image)
+        if truth:
+            column[1].imshow(example.mask, cmap="gray", vmin=0, vmax=1)
+        for axis, (name, (low, high)) in zip(
+            column[-len(limits) :], limits.items(), strict=True
+        ):
+            axis.imshow(example.maps[name], cmap=_COLOURS, vmin=low, vmax=high)
+            if example.mask.any():
+                _outline(axis, example.mask)
+        for axis in column:
+            axis.set_aspect(1 / width_over_height)
+    for axis, label in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(label.replace("@", "\n@"), fontsize=8, color=_INK)
     _save(figure, path)
 
 
@@ -159,8 +205,11 @@ def save_matrix(
     _save(figure, path)
 
 
-def _grid(rows: int, columns: int, *, title: str) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(1.5 * columns + 1, 1.5 * rows + 0.8), layout="constrained")
+def _grid(
+    rows: int, columns: int, *, title: str, width_over_height: float = 1.0
+) -> tuple[Figure, np.ndarray]:
+    size = (1.5 * width_over_height * columns + 1, 1.5 * rows + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.suptitle(title, fontsize=11, color=_INK)
     for axis in axes.ravel():
@@ -178,7 +227,11 @@ def _show_overlay(axis: Axes, example: Example, limits: ColourLimits) -> None:
     strength = np.clip((example.map - limits.low) / (limits.high - limits.low), 0, 1)
     axis.imshow(strength, cmap=_COLOURS, vmin=0, vmax=1, alpha=0.85 * strength**0.5)
     if example.mask.any():
-        axis.contour(example.mask, levels=[0.5], colors=_TRUTH, linewidths=0.7)
+        _outline(axis, example.mask)
+
+
+def _outline(axis: Axes, mask: np.ndarray) -> None:
+    axis.contour(mask, levels=[0.5], colors=_TRUTH, linewidths=0.7)
 
 
 def _save(figure: Figure, path: Path) -> None:

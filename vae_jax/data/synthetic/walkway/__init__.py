@@ -98,7 +98,7 @@ class Frame(NamedTuple):
 
 
 def write_walkway(
-    folder: str | Path, *, seed: int = 0, frames: int = 40, train: int = 6
+    folder: str | Path, *, seed: int = 0, frames: int = 20, train: int = 24
 ) -> Path:
     """Writes the set once, whole or not at all, and returns `folder`.
 

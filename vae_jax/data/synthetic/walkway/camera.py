@@ -127,15 +127,17 @@ def _cover(
     depths = project(_middles(solid)).depth
     radii = np.array([part.radius for part in solid]) * FOCAL_LENGTH / depths
     window = _window(pixels, margin=radii.max() + 1)
-    rows, columns = (axis + 0.5 for axis in np.ogrid[window])
-    distance = np.empty((len(solid), rows.size, columns.size))
+    rows, columns = ((axis + 0.5).astype(np.float32) for axis in np.ogrid[window])
+    distance = np.empty((len(solid), rows.size, columns.size), np.float32)
     is_rod = np.array([len(part.points) == 2 for part in solid])
     if is_rod.any():  # nearly all are: all at once
         rods = np.stack([each for each in corners if len(each) == 2])
-        distance[is_rod] = _distance_from_rods(rods, rows, columns)
+        ends = rods.astype(np.float32)  # several times as fast
+        distance[is_rod] = _distance_from_rods(ends, rows, columns)
     for index in np.flatnonzero(~is_rod):
         distance[index] = _distance_from_face(corners[index], rows, columns)
-    return window, np.clip(0.5 + radii[:, None, None] - distance, 0.0, 1.0)
+    half = (radii + 0.5).astype(np.float32)[:, None, None]
+    return window, np.clip(half - distance, 0.0, 1.0)
 
 
 def _window(pixels: Float[np.ndarray, "point 2"], *, margin: float) -> Window:
@@ -156,7 +158,8 @@ def _distance_from_rods(
     squared = np.maximum(down**2 + across**2, 1e-12)
     along = ((rows - row) * down + (columns - column) * across) / squared
     along = np.clip(along, 0.0, 1.0)
-    return np.hypot(rows - row - along * down, columns - column - along * across)
+    below, right = rows - row - along * down, columns - column - along * across
+    return np.sqrt(below * below + right * right)
 
 
 def _distance_from_face(
