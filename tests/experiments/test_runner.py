@@ -102,7 +102,7 @@ def test_what_goes_wrong_in_a_tool_is_one_line(monkeypatch):
 
 def test_help_and_configuration_load_neither_jax_nor_flax():
     code = (
-        "import json, sys; import experiments.mvtec; "
+        "import json, sys; import experiments.mvtec, experiments.predict; "
         "print(json.dumps([m for m in ('jax', 'flax') if m in sys.modules]))"
     )
     printed = subprocess.run(

@@ -1,0 +1,99 @@
+"""What is kept of an inspection: a row for each image, and what they come to."""
+
+import collections
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from experiments.inspection import Failed, Inspected, Plan
+from experiments.ledger import Row
+from experiments.marking import PICTURES
+from vae_jax.calibration import Calibration
+
+KINDS = {
+    "image": str,
+    "verdict": str,
+    "score": float,
+    "calibrated_score": float,
+    "p_value": float,
+    "marked_share": float,
+    "height": int,
+    "width": int,
+    "tiles": int,
+    "bytes": int,
+    "modified_ns": int,
+    "error": str,
+}
+MEANINGS = {
+    "image": "name below the folder of images; maps/NAME.png and so on belong to it",
+    "verdict": "anomalous if the score reaches the image threshold, else normal",
+    "score": "raw: the highest value of the raw map; with tiles, of all their maps",
+    "calibrated_score": "from 0 to 1, alike for all detectors: the place of the score "
+    "among those of held-out normal images",
+    "p_value": "(1 + held-out normal images with such a score or a higher one) / "
+    "(1 + all of them)",
+    "marked_share": "of the pixels of the map, reach the pixel threshold",
+    "tiles": "into which the image was cut; 1 if it was seen whole",
+    "bytes": "of the file",
+    "modified_ns": "last change of the file, in nanoseconds since 1970",
+    "error": "why there is no result",
+}
+
+FileState = tuple[int, int]
+"""Bytes and time of the last change."""
+
+
+def state_of(path: Path) -> FileState | None:
+    """By which a change is noticed; None if the file is not there."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def make_row(
+    found: Inspected | Failed,
+    state: FileState | None,
+    *,
+    calibration: Calibration,
+    image_threshold: float,
+) -> Row:
+    """The row of an image; of one that failed, the name and the reason."""
+    row = dict.fromkeys(KINDS) | {"image": found.name}
+    row["bytes"], row["modified_ns"] = state or (None, None)
+    if isinstance(found, Failed):
+        return row | {"error": found.reason}
+    score = np.array([found.score])
+    return row | {
+        "verdict": "anomalous" if found.score >= image_threshold else "normal",
+        "score": found.score,
+        "calibrated_score": calibration.images.calibrated(score).item(),
+        "p_value": calibration.p_values(score).item(),
+        "marked_share": found.marked_share,
+        "height": found.height,
+        "width": found.width,
+        "tiles": found.tiles,
+    }
+
+
+def is_done(row: Row, plan: Plan) -> bool:
+    """Whether there is a result with all its pictures of what the image is now.
+
+    An image that is no longer there keeps its result.
+    """
+    name = row["image"]
+    unchanged = (row["bytes"], row["modified_ns"]), None
+    return (
+        row["error"] is None
+        and state_of(plan.root / name) in unchanged
+        and all(plan.marks.file(kind, name).exists() for kind in PICTURES)
+    )
+
+
+def count(rows: Iterable[Row]) -> dict[str, int]:
+    """How many images there are of each kind."""
+    kinds = collections.Counter(row["verdict"] or "failed" for row in rows)
+    return {kind: kinds[kind] for kind in ("normal", "anomalous", "failed")}
