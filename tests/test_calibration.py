@@ -48,13 +48,23 @@ def test_image_thresholds_by_hand():
     np.testing.assert_allclose(found_p, [5 / 5, 4 / 5, 3 / 5, 1 / 5])
 
 
-def test_a_share_means_the_decimal_that_was_written():
+def test_a_share_means_the_fraction_that_was_written():
     found = calibrated_on(np.arange(100.0))
     assert 0.29 * 100 < 29  # in binary
     assert found.images.rate_at(found.images.threshold_at_rate(0.29)) == 0.29
 
 
-@pytest.mark.parametrize(("level", "needed"), [(0.05, 19), (0.01, 99), (0.3, 3)])
+def test_the_smallest_level_can_be_asked_for():
+    assert 49 * (1 / 49) < 1  # in binary
+    for count in range(1, 60):
+        found = calibrated_on(np.arange(count, dtype=float))
+        largest = np.float32(count - 1)
+        assert found.conformal_threshold(found.smallest_level) > largest
+
+
+@pytest.mark.parametrize(
+    ("level", "needed"), [(0.05, 19), (0.01, 99), (0.3, 3), (1 / 49, 48)]
+)
 def test_too_few_normals_for_a_level_say_how_many_are_needed(level, needed):
     enough = calibrated_on(np.arange(needed, dtype=float))
     highest = np.float32(needed - 1)
@@ -214,6 +224,7 @@ def test_held_out_rate_counts_the_threshold_itself():
         (lambda c: c.images.threshold_at_rate(1.0), r"threshold_at_rate: .* got 1\.0"),
         (lambda c: c.conformal_threshold(0.0), r"conformal_threshold: .* got 0\.0"),
         (lambda c: c.conformal_threshold(math.nan), "got nan"),
+        (lambda c: c.conformal_threshold(1e-12), r"at least \d{12,13} held-out"),
         (lambda c: c.area_threshold(0), "area_threshold: .* got 0"),
         (lambda c: c.p_values(np.array([math.nan])), "p_values: .* NaN"),
         (lambda c: c.pixels.calibrated(np.array([math.nan])), "calibrated: .* NaN"),

@@ -205,8 +205,8 @@ def from_normal_maps(maps: Float[np.ndarray, "image rows columns"]) -> Calibrati
     )
 
 
-def held_out_rate(scores: Float[np.ndarray, " image"], threshold: float) -> float:
-    """The share of other normal images that reaches `threshold`.
+def held_out_rate(scores: Scores, threshold: float) -> float:
+    """The share of other normal images, or of their pixels, that reaches `threshold`.
 
     To be told beside the rate that the threshold was set for: these images had no part
     in setting it.
@@ -244,13 +244,14 @@ def _geometric(most: int, *, steps: int, base: int) -> Int[np.ndarray, " kept"]:
 
 
 def _floor(share: float, count: int) -> int:
-    """The floor of share * count, of the decimal that the share was written as."""
+    """The floor of share * count, of the fraction that was meant."""
     return math.floor(_exact(share) * count)
 
 
 def _exact(share: float) -> Fraction:
-    # As binary numbers 0.29 * 100 is below 29.
-    return Fraction(repr(float(share)))
+    # In binary 0.29 * 100 is below 29, and 49 * (1 / 49) below 1.
+    binary = Fraction(float(share))
+    return binary.limit_denominator(10**9) or binary
 
 
 def _as_numbers(function: str, scores: Shaped[np.ndarray, "*shape"]) -> Scores:
