@@ -104,3 +104,42 @@ def resnet18_vae(image_size: int) -> TorchVAE:
     return TorchVAE(
         nn.Sequential(*encoder), nn.Sequential(*decoder), hidden=512, latents=32
     )
+
+
+def small_vae(*, image_size: int, channels: int, width: int = 32) -> TorchVAE:
+    """Four halvings with batch norm, 64 latents, and a pixel bias."""
+    widths = [width, 2 * width, 4 * width, 8 * width]
+    encoder: list[nn.Module] = []
+    for before, after in zip([channels, *widths], widths, strict=False):
+        convolution = nn.Conv2d(before, after, 4, 2, 1, bias=False)
+        encoder += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
+    side = image_size // 16
+    features = widths[-1] * side**2
+    encoder += [nn.Flatten(), nn.Linear(features, 512), nn.ReLU()]
+    decoder: list[nn.Module] = [
+        nn.Linear(64, 512),
+        nn.ReLU(),
+        nn.Linear(512, features),
+        nn.ReLU(),
+        nn.Unflatten(1, (widths[-1], side, side)),
+    ]
+    for before, after in zip(widths[:0:-1], widths[-2::-1], strict=True):
+        transposed = nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)
+        decoder += [transposed, nn.BatchNorm2d(after), nn.ReLU()]
+    decoder.append(nn.ConvTranspose2d(width, channels, 4, 2, 1))
+    decoder.append(PixelBias((channels, image_size, image_size)))
+    return TorchVAE(
+        nn.Sequential(*encoder), nn.Sequential(*decoder), hidden=512, latents=64
+    )
+
+
+class PixelBias(nn.Module):
+    """Adds a learned image."""
+
+    def __init__(self, shape: tuple[int, int, int]):
+        super().__init__()
+        self.image = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The sum, of the shape of the inputs."""
+        return inputs + self.image

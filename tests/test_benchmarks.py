@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train_step", "attention_maps", "input_pipeline")
+SCRIPTS = ("train_step", "attention_maps", "input_pipeline", "predict")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 SPREAD = ["p10", "median", "p90"]
 
@@ -92,6 +92,17 @@ def test_input_pipeline():
     assert record["compile_seconds"] > 0
     assert_spreads(record["images_per_second"], {"pipeline", "training"})
     assert_spreads({"ratio": record["pipeline_over_training"]}, {"ratio"})
+
+
+def test_predict():
+    small = ("--images", "3", "--side", "64", "--image-size", "32", "--batch-size", "2")
+    record, complaints = run("predict", *small)
+    assert record["compile_seconds"] > 0
+    timed = {"ours", "ours_map"} | ({"torch", "torch_map"} if HAS_TORCH else set())
+    assert_spreads(record["images_per_second"], timed)
+    ratios = ("torch_over_ours", "torch_map_over_ours_map")
+    assert all((ratio in record) == HAS_TORCH for ratio in ratios)
+    assert_torch(record, complaints)
 
 
 def test_the_ways_to_the_maps_that_are_compared_give_the_same_maps(benchmarks_on_path):
