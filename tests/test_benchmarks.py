@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train_step", "attention_maps", "input_pipeline", "predict")
+SCRIPTS = ("train_step", "attention_maps", "input_pipeline", "predict", "anogan")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 SPREAD = ["p10", "median", "p90"]
 
@@ -102,6 +102,18 @@ def test_predict():
     assert_spreads(record["images_per_second"], timed)
     ratios = ("torch_over_ours", "torch_map_over_ours_map")
     assert all((ratio in record) == HAS_TORCH for ratio in ratios)
+    assert_torch(record, complaints)
+
+
+def test_anogan():
+    size = ("--image-size", "16", "--width", "4", "--batch-size", "2", "--steps", "2")
+    record, complaints = run("anogan", *size)
+    theirs = {"torch", "torch_one_by_one"} if HAS_TORCH else set()
+    assert_spreads(record["seconds"], {"ours"} | theirs)
+    assert_spreads(record["ratios"], {f"{name}_over_ours" for name in theirs})
+    # The networks are the same, and so is the search.
+    assert set(record["largest_difference"]) == theirs
+    assert max(record["largest_difference"].values(), default=0) < 1e-4
     assert_torch(record, complaints)
 
 
