@@ -14,8 +14,10 @@ from rich.progress import Progress
 
 from experiments import tables
 from experiments.comparison import compare, select, taps_of
+from experiments.deployment import deploy, describe
 from experiments.evaluation import score_choice, score_defects, score_methods
-from experiments.explainer import Explainer, Fitted, fit_normals
+from experiments.explainer import Explainer, Fitted, HostImages, fit_normals
+from experiments.gallery import gallery, write_report
 from experiments.methods import DEFAULT_METHOD
 from experiments.pictures import draw_all
 from experiments.settings import Settings
@@ -24,6 +26,9 @@ from experiments.training import build_explainer, train_vae
 from vae_jax import attention, models, report, train
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData, load_category
+
+REPORT_SIZE = 192
+"""Side in pixels of the images of the report, where the model's is smaller."""
 
 
 def check(settings: Settings) -> None:
@@ -121,9 +126,29 @@ def evaluate(
         {"category": data.category, **row}
         for row in score_defects(of_interest, compared.test, data.test)
     ]
-    if train.is_primary():
-        draw_all(settings.folder / data.category, *network, data, compared)
-    return Result(data.category, settings.seed, rows, defects, _about(data))
+    result = Result(data.category, settings.seed, rows, defects, _about(data))
+    if not train.is_primary():
+        return result
+    folder = settings.folder / data.category
+    draw_all(folder, *network, data, compared)
+    detector = deploy(folder, settings, data, *network, compared.normal[DEFAULT_METHOD])
+    say(f"{data.category}: {describe(detector)}")
+    section = gallery(
+        *network,
+        data,
+        compared,
+        curves=of_interest,
+        image_threshold=detector["image_threshold"],
+        pixel_threshold=detector["pixel_threshold"],
+        fine_images=_fine_images(data),
+    )
+    return result._replace(detector=detector, section=section)
+
+
+def _fine_images(data: CategoryData) -> HostImages:
+    """The images of the report, large enough to look at."""
+    fine = data.at_size(max(REPORT_SIZE, len(data.validation[0])))
+    return fine.test.images if len(fine.test.images) else fine.validation
 
 
 def _about(data: CategoryData) -> tables.Row:
@@ -155,11 +180,47 @@ def write_results(
             "published": found.published,
             "config": config,
             "data": {"source": source} | {r.category: r.about for r in results},
+            "detectors": [
+                {"category": r.category, "seed": r.seed, **r.detector}
+                for r in results
+                if r.detector is not None
+            ],
             "versions": report.versions(),
         }
         report.write_json(folder / "results.json", content)
         report.write_csv(folder / "results.csv", found.rows)
     return found
+
+
+def report_results(
+    results: Sequence[Result],
+    found: Tables,
+    settings: Settings,
+    *,
+    title: str,
+    source: str,
+    notes: Sequence[str] = (),
+) -> None:
+    """Prints the tables and what they say, and writes them as report.html.
+
+    From the first process alone; of several seeds the page shows the first's images.
+    """
+    if not train.is_primary():
+        return
+    write_report(
+        settings.folder / "report.html",
+        title=title,
+        facts={"Data": source},
+        settings=settings,
+        found=found,
+        sections=[
+            result.section
+            for result in results
+            if result.section is not None and result.seed == settings.seed
+        ],
+        notes=notes,
+    )
+    print_results(found, settings, source=source, notes=notes)
 
 
 def print_results(
@@ -180,7 +241,7 @@ def print_results(
         tables.NOTES,
         *notes,
         tables.verdict(found.rows),
-        f"In {settings.folder}: results.json, results.csv and, by category, the "
-        "pictures.",
+        f"In {settings.folder}: report.html to look at, results.json, results.csv and, "
+        "by category, pictures and detector.zip for experiments.predict.",
     ]
     print(*parts, sep="\n\n")

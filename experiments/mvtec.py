@@ -141,9 +141,11 @@ def main(config: Config) -> list[dict[str, Any]]:
             source=source,
             published=published.table_2_rows,
         )
-    localisation.print_results(
+    localisation.report_results(
+        results,
         found,
         config.settings,
+        title="MVTec AD" if config.data_dir else "Synthetic set",
         source=source,
         notes=[published.CAVEAT] if found.published else [],
     )

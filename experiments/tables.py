@@ -8,6 +8,7 @@ import numpy as np
 from experiments.evaluation import FIGURES, PRO_LIMIT, Row
 from experiments.methods import DEFAULT_METHOD
 from vae_jax import report
+from vae_jax.report import html
 
 MEAN = "mean"
 CHOSEN_BY = ("validation_aupro", "validation_iou")
@@ -52,6 +53,10 @@ class Result(NamedTuple):
     defects: list[Row]
     about: Row
     """Of the data: hash and counts."""
+    detector: Row | None = None
+    """Of the file that inspects other images, see `deployment.deploy`."""
+    section: html.Section | None = None
+    """Of the report."""
 
 
 class Tables(NamedTuple):

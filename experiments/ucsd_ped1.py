@@ -39,7 +39,7 @@ QUICK = Settings(
     network="small",
     latents=32,
     likelihood="gaussian",
-    epochs=60,
+    epochs=30,
     batch_size=16,
     learning_rate=2e-3,
     clip_norm=5e3,
@@ -159,7 +159,14 @@ def main(config: Config) -> list[dict[str, Any]]:
     notes = [f"{NOTES[config.protocol]}\n{FRAMES_NOTE}"]
     if found.published:
         notes.append(published.TABLE_1_CAVEAT)
-    localisation.print_results(found, config.settings, source=source, notes=notes)
+    localisation.report_results(
+        results,
+        found,
+        config.settings,
+        title="UCSD Ped1" if config.data_dir else "Synthetic walkway",
+        source=source,
+        notes=notes,
+    )
     return found.rows
 
 
@@ -197,29 +204,31 @@ def load(config: Config, settings: Settings) -> "CategoryData":
 def draw_figure_5(folder: Path, network: "Fit", data: "CategoryData") -> None:
     """Draws figure5.png: frames, truth, and the maps of each method of the table.
 
-    Each method has one colour scale, fitted on held-out normal frames.
+    Each method has one colour scale for all frames, the normal one among them.
     """
     from experiments.methods import make_maps
-    from vae_jax import anomaly, plots
+    from vae_jax import plots
     from vae_jax.data.images import to_float
 
     chosen = telling_frames(data.test)
-    frames = data.test.images[list(chosen.values())]
+    indices = list(chosen.values())
+    frames, masks = data.test.images[indices], data.test.masks[indices]
     maps = make_maps(SHOWN, *network, frames)
-    normal = make_maps(SHOWN, *network, data.validation)
     examples = [
         plots.Comparison(
             title=title,
-            image=to_float(frames[position]),
-            mask=data.test.masks[index],
-            maps={name: values[position] for name, values in maps.items()},
+            image=to_float(frame),
+            mask=mask,
+            maps={name: values[column] for name, values in maps.items()},
         )
-        for position, (title, index) in enumerate(chosen.items())
+        for column, (title, frame, mask) in enumerate(
+            zip(chosen, frames, masks, strict=True)
+        )
     ]
     plots.save_comparison(
         folder / "figure5.png",
         examples,
-        limits={name: anomaly.colour_limits(normal[name]) for name in SHOWN},
+        limits={name: plots.common_limits(values) for name, values in maps.items()},
         title=f"{data.category}: maps of three convolutions, residual, mean frame",
         width_over_height=WIDTH_OVER_HEIGHT,
     )
