@@ -98,3 +98,25 @@ def test_a_comparison_has_a_row_for_each_method_and_for_the_truth_if_there_is_an
     # Wide cells: two columns are about four high.
     height, width, _ = pixels(folder / "without.png").shape
     assert width > 1.2 * height
+
+
+def test_a_panel_without_masks_has_no_row_of_truth(folder):
+    limits = ColourLimits(0.0, 1.0)
+    for name, drawn in (("with.png", example(0.9)), ("without.png", example(0.1))):
+        plots.save_panel(folder / name, [drawn], limits=limits, title="")
+    heights = [len(pixels(folder / name)) for name in ("with.png", "without.png")]
+    assert heights[0] > heights[1] + 100
+
+
+def test_a_matrix_is_coloured_by_value_and_blank_where_there_is_none(folder):
+    drawn = []
+    for value in (0.1, 0.5, 0.9, np.nan):
+        path = folder / f"{value}.png"
+        values = np.array([[value]])
+        plots.save_matrix(path, values, rows=["r"], columns=["c"], title="t")
+        drawn.append(np.median(pixels(path).reshape(-1, 3), axis=0))
+    low, middle, high, blank = drawn
+    assert low[0] > low[2] + 50  # red
+    assert high[2] > high[0] + 50  # blue
+    np.testing.assert_allclose(middle, 247, atol=1)
+    np.testing.assert_array_equal(blank, 255)
