@@ -286,7 +286,7 @@ def test_another_platform_is_refused(file, monkeypatch):
 
 def test_a_program_that_this_jax_cannot_read_is_refused(file, monkeypatch):
     def refuse(program):
-        raise ValueError("unknown version 99")
+        raise ValueError("unknown\nversion 99")
 
     monkeypatch.setattr(jax_export, "deserialize", refuse)
     with pytest.raises(ValueError, match=r"exported with jax .*unknown version 99"):

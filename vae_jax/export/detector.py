@@ -119,7 +119,7 @@ def _read_files(path: str | Path) -> dict[str, bytes]:
                 return {name: archive.read(name) for name in archive.namelist()}
         # Damaged bytes make zipfile raise nearly anything.
         except Exception as error:
-            raise _damaged(path, str(error)) from error
+            raise _damaged(path, " ".join(str(error).split())) from error
 
 
 def _read_metadata(path: str | Path, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -149,10 +149,11 @@ def _read_program(path: str | Path, program: bytes, version: str) -> export.Expo
     try:
         exported = export.deserialize(bytearray(program))
     except ValueError as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
             f"load_detector: {path} was exported with jax {version} and cannot be read "
-            f"with jax {jax.__version__} ({error}); install that version or a newer "
-            "one, or export again."
+            f"with jax {jax.__version__} ({reason}); install jax {version}, or export "
+            "again."
         ) from error
     platform = export.default_export_platform()
     if platform not in exported.platforms:
