@@ -201,9 +201,23 @@ def report_results(
     source: str,
     notes: Sequence[str] = (),
 ) -> None:
-    """Prints the tables and what they say, and writes them as report.html.
+    """Prints the tables and what they say, and writes them as report.html."""
+    write_page(results, found, settings, title=title, source=source, notes=notes)
+    print_results(found, settings, source=source, notes=notes)
 
-    From the first process alone; of several seeds the page shows the first's images.
+
+def write_page(
+    results: Sequence[Result],
+    found: Tables,
+    settings: Settings,
+    *,
+    title: str,
+    source: str,
+    notes: Sequence[str] = (),
+) -> None:
+    """Writes report.html, from the first process alone.
+
+    Of several seeds the page shows the first's images.
     """
     if not train.is_primary():
         return
@@ -220,7 +234,6 @@ def report_results(
         ],
         notes=notes,
     )
-    print_results(found, settings, source=source, notes=notes)
 
 
 def print_results(

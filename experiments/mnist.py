@@ -137,6 +137,14 @@ def main(config: Config) -> list[dict[str, Any]]:
         )
         pairs.write(rows, folder=folder, config=about, source=digits.source)
     pairs.draw_matrices(rows, folder=folder)
+    localisation.write_page(
+        results,
+        found,
+        config.settings,
+        title="Digits with strokes",
+        source=digits.source,
+        notes=pairs.verdict(pairs.summary(rows)).splitlines(),
+    )
     pairs.print_results(found, rows, folder=folder, source=digits.source)
     return rows
 

@@ -225,8 +225,9 @@ def print_results(
         tables.show(found, headings),
         NOTES,
         verdict(found),
-        f"In {folder}: results.json and results.csv of the strokes, pairs.json and "
-        "pairs.csv, pairs/ with a picture a score and, by digit, the maps.",
+        f"In {folder}: report.html to look at, results.json and results.csv of the "
+        "strokes, pairs.json and pairs.csv, pairs/ with a picture a score and, by "
+        "digit, the maps of the others, pictures and detector.zip.",
         sep="\n\n",
     )
 
