@@ -7,13 +7,12 @@ from pathlib import Path
 
 from jaxtyping import Array
 
-from experiments.evaluation import MINIMUM_DEFECT_SHARE, Row
+from experiments.evaluation import Row
 from experiments.explainer import Explainer, Fitted, HostImages
 from experiments.methods import DEFAULT_METHOD, HostMaps, lookup
 from experiments.settings import Settings
-from experiments.thresholds import LEVEL
+from experiments.thresholds import usual_area, usual_level
 from vae_jax import calibration, report
-from vae_jax.calibration import Calibration
 from vae_jax.data.category import CategoryData
 from vae_jax.export import Detector, save_detector
 
@@ -105,16 +104,6 @@ def describe(row: Row) -> str:
         f"{row['image_rate']:.1%} false alarms, {row['pixel_rate']:.2%} of normal "
         f"pixels, from {row['calibration_images']} normal images: {found}."
     )
-
-
-def usual_level(known: Calibration) -> float:
-    """5 %, or the least that so many normal images can promise."""
-    return max(LEVEL, known.smallest_level)
-
-
-def usual_area(image_size: int) -> int:
-    """Pixels of the smallest defect that the usual pixel threshold is made for."""
-    return max(1, round(MINIMUM_DEFECT_SHARE * image_size**2))
 
 
 def _maps(explainer: Explainer, fitted: Fitted, images: Array) -> Array:

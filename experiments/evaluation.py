@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from experiments.explainer import HostImages
 from experiments.methods import HostMaps
+from experiments.thresholds import MINIMUM_DEFECT_SHARE
 from vae_jax import metrics
 from vae_jax.data import defects
 from vae_jax.data.category import TestImages
@@ -19,9 +20,6 @@ Mask = Bool[np.ndarray, "height width"]
 Masks = Bool[np.ndarray, "image height width"]
 
 PRO_LIMIT = 0.3
-MINIMUM_DEFECT_SHARE = 0.001
-"""Of an image's pixels: the smallest defect that the estimated threshold is made for.
-Bergmann et al. 2019 do not state their areas."""
 FIGURES = ("pixel_auroc", "aupro", "best_iou", "average_precision", "image_auroc")
 
 

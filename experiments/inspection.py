@@ -240,7 +240,7 @@ def _map_tiles(plan: Plan, tiles: Tiles, loaded: _Loaded) -> _Mapped:
             scores.extend(plan.detector.scores(maps))
             square = tiles.side, tiles.side
             for corner, values in zip(corners, maps, strict=True):
-                yield corner, marking.rows_at_size(values, square, 0, tiles.side)
+                yield corner, marking.resized(values, square, slice(0, tiles.side))
 
     blended = tiling.blend(tile_maps())
     return _Mapped(loaded, blended, float(max(scores)), len(scores))

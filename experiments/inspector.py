@@ -136,7 +136,9 @@ def make_plan(config: Config, detector: Detector, *, root: Path, out: Path) -> P
         map_scale=_scale(pixels.quantile(0.0), pixels.quantile(1.0), MAP_HEADROOM),
         colours=_scale(middle, high, COLOUR_HEADROOM),
         threshold=thresholds.pixel_threshold(
-            config.pixel_threshold, detector.calibration
+            config.pixel_threshold,
+            detector.calibration,
+            image_size=detector.image_size,
         ),
     )
     tiles = None

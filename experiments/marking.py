@@ -5,7 +5,6 @@ Drawn strip by strip, so that of a large image little is held beside what is wri
 
 import os
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
-STRIP_PIXELS = 2**22
+STRIP_PIXELS = 2**20
 PICTURES = ("maps", "masks", "overlays")
 """Folders, one for each kind of picture."""
 LEVELS = 65535
@@ -83,45 +82,47 @@ def draw(
     Raises:
         OSError: it cannot be written.
     """
-    height, width, _ = pixels.shape
-    codes = np.empty((height, width), np.uint16)
-    mask = np.empty((height, width), np.bool_)
-    overlay = Image.new("RGB", (width, height))
-    for top, bottom in _strips(height, width):
-        strip = rows_at_size(values, (height, width), top, bottom)
-        codes[top:bottom] = np.rint(LEVELS * marks.map_scale.strength(strip))
-        mask[top:bottom] = strip >= marks.threshold
-        strength = marks.colours.strength(strip)
-        overlay.paste(_coloured(pixels[top:bottom], strength), (0, top))
+    size = pixels.shape[:2]
+    strips = _strips(*size)
+    # One after the other: each is as large as the image.
+    codes = np.empty(size, np.uint16)
+    for strip in strips:
+        strength = marks.map_scale.strength(resized(values, size, strip))
+        codes[strip] = np.rint(LEVELS * strength)
+    _save(Image.fromarray(codes), marks.file("maps", name))
+    del codes
+    mask = np.empty(size, np.bool_)
+    for strip in strips:
+        mask[strip] = resized(values, size, strip) >= marks.threshold
+    _save(Image.fromarray(mask), marks.file("masks", name))
+    overlay = Image.new("RGB", size[::-1])
+    for strip in strips:
+        strength = marks.colours.strength(resized(values, size, strip))
+        overlay.paste(_coloured(pixels[strip], strength), (0, strip.start))
     if mask.any():
         overlay.paste(_OUTLINE, mask=Image.fromarray(_outline(mask)))
-    pictures = Image.fromarray(codes), Image.fromarray(mask), overlay
-    for kind, picture in zip(PICTURES, pictures, strict=True):
-        _save(picture, marks.file(kind, name))
+    _save(overlay, marks.file("overlays", name))
     return float(mask.mean())
 
 
-def rows_at_size(
-    values: Float[np.ndarray, "rows columns"],
-    size: tuple[int, int],
-    top: int,
-    bottom: int,
+def resized(
+    values: Float[np.ndarray, "rows columns"], size: tuple[int, int], strip: slice
 ) -> Float[np.ndarray, "strip width"]:
-    """Rows top to bottom of the map at `size` (height, width), bilinear."""
+    """The rows `strip` of the map at `size` (height, width), bilinear."""
     if values.shape == size:
-        return values[top:bottom]
+        return values[strip]
     height, width = size
     rows, columns = values.shape
-    box = (0, top * rows / height, columns, bottom * rows / height)
-    resized = Image.fromarray(values).resize(
-        (width, bottom - top), Image.Resampling.BILINEAR, box=box
+    box = (0, strip.start * rows / height, columns, strip.stop * rows / height)
+    part = Image.fromarray(values).resize(
+        (width, strip.stop - strip.start), Image.Resampling.BILINEAR, box=box
     )
-    return np.asarray(resized)
+    return np.asarray(part)
 
 
-def _strips(height: int, width: int) -> Iterator[tuple[int, int]]:
+def _strips(height: int, width: int) -> list[slice]:
     rows = max(1, STRIP_PIXELS // width)
-    return ((top, min(top + rows, height)) for top in range(0, height, rows))
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 def _coloured(

@@ -37,10 +37,11 @@ class Config:
     is with a probability of at most L; auto, the same at 0.05 or the least that the
     held-out normal images can promise; rate:R, at most that share of these is;
     quantile:Q of their scores; or a raw score."""
-    pixel_threshold: str = "rate:0.001"
-    """From which raw value on a pixel is marked. rate:R, at most that share of the
-    pixels of held-out normal images is; quantile:Q of these; area:N, none of these
-    images shows a region of N pixels, at the detector's size; or a raw value."""
+    pixel_threshold: str = "auto"
+    """From which raw value on a pixel is marked. area:N, no held-out normal image shows
+    a region of N pixels, of the detector's size; auto, the same for 0.1 % of its
+    pixels; rate:R, at most that share of the pixels of these images is; quantile:Q of
+    these pixels; or a raw value."""
     tile: int | None = None
     """Cut images into squares of this side, in their own pixels, instead of resizing
     them whole as in training: for images that show more than those of training did, at

@@ -9,24 +9,34 @@ import math
 from vae_jax.calibration import Calibration
 
 LEVEL = 0.05
-"""Of the image threshold `auto`, where there are enough held-out images for it."""
+"""Of the usual image threshold, where there are enough held-out images for it."""
+MINIMUM_DEFECT_SHARE = 0.001
+"""Of an image's pixels: the smallest defect that pixel thresholds are made for.
+Bergmann et al. 2019 do not state their areas."""
+
+
+def usual_level(known: Calibration) -> float:
+    """5 %, or the least that so many normal images can promise."""
+    return max(LEVEL, known.smallest_level)
+
+
+def usual_area(image_size: int) -> int:
+    """Pixels of the smallest defect, at a detector's size."""
+    return max(1, round(MINIMUM_DEFECT_SHARE * image_size**2))
 
 
 def image_threshold(rule: str, calibration: Calibration) -> float:
     """The raw score from which on an image is called anomalous.
 
     `conformal:L`: a new normal image is, with a probability of at most L. `auto`: the
-    same at 5 %, or at the least that so many held-out images can promise. `rate:R`: at
-    most that share of the held-out images is. `quantile:Q` of their scores. Or a raw
-    score.
+    same at the usual level. `rate:R`: at most that share of the held-out images is.
+    `quantile:Q` of their scores. Or a raw score.
 
     Raises:
         ValueError: no such rule, a number out of its range, or too few held-out images.
     """
     if rule == "auto":
-        # The next number up, since that promise may have been rounded down.
-        least = math.nextafter(calibration.smallest_level, 1)
-        return calibration.conformal_threshold(max(LEVEL, least))
+        return calibration.conformal_threshold(usual_level(calibration))
     match _split("--image-threshold", rule, "conformal", "rate", "quantile"):
         case "conformal", level:
             return calibration.conformal_threshold(level)
@@ -38,16 +48,19 @@ def image_threshold(rule: str, calibration: Calibration) -> float:
             return score
 
 
-def pixel_threshold(rule: str, calibration: Calibration) -> float:
+def pixel_threshold(rule: str, calibration: Calibration, *, image_size: int) -> float:
     """The raw map value from which on a pixel is marked.
 
-    `rate:R`: at most that share of the pixels of held-out normal images is.
-    `quantile:Q` of these pixels. `area:N`: none of these images has a region of N
-    marked pixels, at the detector's size. Or a raw value.
+    `area:N`: no held-out normal image has a region of N marked pixels, of a detector
+    for images of `image_size`. `auto`: the same for 0.1 % of its pixels. `rate:R`: at
+    most that share of the pixels of held-out images is. `quantile:Q` of these pixels.
+    Or a raw value.
 
     Raises:
         ValueError: no such rule, or a number out of its range.
     """
+    if rule == "auto":
+        return calibration.area_threshold(usual_area(image_size))
     match _split("--pixel-threshold", rule, "rate", "quantile", "area"):
         case "rate", rate:
             return calibration.pixels.threshold_at_rate(rate)
@@ -68,7 +81,7 @@ def _split(flag: str, rule: str, *kinds: str) -> tuple[str, float]:
         number = math.nan
     if not math.isfinite(number) or name not in ("", *kinds):
         raise ValueError(
-            f"{flag}: a rule is {':N, '.join(kinds)}:N, or a raw number N alone, got "
-            f"{rule!r}; --help says what they mean."
+            f"{flag}: a rule is auto, {':N, '.join(kinds)}:N, or a raw number N alone, "
+            f"got {rule!r}; --help says what they mean."
         )
     return name, number

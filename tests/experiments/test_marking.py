@@ -79,7 +79,7 @@ def test_strips_join_without_a_seam(marks, monkeypatch, size):
 @pytest.mark.parametrize("size", [(16, 16), (40, 33), (9, 30)])
 def test_maps_are_enlarged_as_in_evaluation(size):
     values = np.random.default_rng(0).random((16, 16), dtype=np.float32)
-    ours = marking.rows_at_size(values, size, 0, size[0])
+    ours = marking.resized(values, size, slice(0, size[0]))
     np.testing.assert_allclose(ours, resize(values, size, "bilinear"), atol=1e-5)
 
 

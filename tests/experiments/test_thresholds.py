@@ -43,23 +43,33 @@ def test_a_promise_that_so_few_images_cannot_keep():
         image_threshold("conformal:0.05", calibrated(9))
 
 
+def pixels(rule, calibration):
+    return pixel_threshold(rule, calibration, image_size=10)
+
+
 def test_pixels_by_rate_by_area_and_by_value():
     calibration = calibrated(20)
     all_pixels = 20 * 100
-    assert pixel_threshold("0.7", calibration) == 0.7
-    rate = calibration.pixels.rate_at(pixel_threshold("rate:0.01", calibration))
+    assert pixels("0.7", calibration) == 0.7
+    rate = calibration.pixels.rate_at(pixels("rate:0.01", calibration))
     assert 0 < rate * all_pixels <= 20
     # Only the 20 highest pixels stand alone: any two neighbours are below 0.9.
-    assert 0.8 < pixel_threshold("area:2", calibration) <= 1
-    assert pixel_threshold("quantile:1", calibration) == 20
+    assert 0.8 < pixels("area:2", calibration) <= 1
+    assert pixels("quantile:1", calibration) == 20
 
 
+@pytest.mark.parametrize(("image_size", "area"), [(10, 1), (100, 10)])
+def test_auto_permits_no_region_of_a_thousandth_of_the_image(image_size, area):
+    calibration = calibrated(3, side=100)
+    auto = pixel_threshold("auto", calibration, image_size=image_size)
+    assert auto == calibration.area_threshold(area)
+
+
+@pytest.mark.parametrize("threshold", [image_threshold, pixels])
 @pytest.mark.parametrize(
     "rule", ["", "rate", "rate:", "rate:x", "median:0.5", "auto:1", "nan", "inf"]
 )
-def test_no_such_rule(rule):
-    calibration = calibrated(20)
-    for threshold in (image_threshold, pixel_threshold):
-        with pytest.raises(ValueError, match=r"a rule is .*, got") as error:
-            threshold(rule, calibration)
-        assert "\n" not in str(error.value)
+def test_no_such_rule(rule, threshold):
+    with pytest.raises(ValueError, match=r"a rule is .*, got") as error:
+        threshold(rule, calibrated(20))
+    assert "\n" not in str(error.value)

@@ -15,6 +15,7 @@ SMALLEST_SIDE = 32
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is read, whatever the file's name says. Others of PIL start programs."""
 
+_STRIP_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 """The EXIF orientations in which rows are shown as columns."""
@@ -42,9 +43,7 @@ def decode(
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         narrow = _to_8_bits(image)
-        # An image of 48 million pixels takes 192 MB in PIL: not copied without need.
-        pixels = np.asarray(narrow if narrow.mode == mode else narrow.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], channels)
+        return _pixels(narrow if narrow.mode == mode else narrow.convert(mode))
 
 
 def decode_mask(encoded: bytes, *, name: str) -> Bool[np.ndarray, "height width"]:
@@ -165,6 +164,17 @@ def check_finite(
 
 def _open(encoded: bytes) -> Image.Image:
     return Image.open(io.BytesIO(encoded), formats=FORMATS)
+
+
+def _pixels(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
+    """By strips: of 48 million pixels, all the bytes at once would take 144 MB more."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    pixels = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        strip = np.asarray(image.crop((0, top, image.width, bottom)))
+        pixels[top:bottom] = strip.reshape(bottom - top, *pixels.shape[1:])
+    return pixels
 
 
 @contextlib.contextmanager
