@@ -238,7 +238,7 @@ def test_the_blend_goes_from_the_image_to_the_map(visit, report, items):
     order = np.argsort(item.map, axis=None)
     assert (np.diff(alpha[50].ravel()[order]) >= 0).all()
     strength = np.clip((item.map - LIMITS.low) / (LIMITS.high - LIMITS.low), 0, 1)
-    np.testing.assert_allclose(alpha[50], 255 * 0.85 * np.sqrt(strength), atol=12)
+    np.testing.assert_allclose(alpha[50], 255 * 0.85 * strength**0.75, atol=12)
     np.testing.assert_allclose(alpha[25], alpha[50] / 2, atol=1)
 
 

@@ -21,7 +21,16 @@ BUDGET_BYTES = 25_000_000
 SHOWN_VERDICTS = 6
 NOTE_BYTES = 500
 """For what is said in a category of what was left out."""
-SCRIPTS = ("decode.js", "draw.js", "tables.js", "gallery.js", "viewer.js", "main.js")
+SCRIPTS = (
+    "text.js",
+    "decode.js",
+    "draw.js",
+    "tables.js",
+    "tiles.js",
+    "gallery.js",
+    "viewer.js",
+    "main.js",
+)
 
 
 def write_html(

@@ -24,7 +24,7 @@ function colourAt(share) {
  * is weak does not; at 0 there is the image alone, at 1 the map.
  */
 function opacity(share, blend) {
-  const overlay = 0.85 * Math.sqrt(Math.min(Math.max(share, 0), 1));
+  const overlay = 0.85 * Math.min(Math.max(share, 0), 1) ** 0.75;
   if (blend < 0.5) return 2 * blend * overlay;
   return overlay + (2 * blend - 1) * (1 - overlay);
 }
@@ -118,13 +118,14 @@ function strokeLines(context, paths, rows, columns) {
 }
 
 /** What is asked for of the true and the flagged outline of a picture. */
-function outlines({ codes, mask }, { rows, columns }, stop, shows) {
+function outlines(values, { rows, columns }, stop, shows) {
   const paths = [];
   if (shows.flagged) {
-    paths.push({ path: outline(codes, rows, columns, stop), colour: FLAGGED });
+    paths.push({ path: outline(values.codes, rows, columns, stop), colour: FLAGGED });
   }
-  if (shows.truth && mask) {
-    paths.push({ path: outline(mask, rows, columns, 1), colour: TRUTH });
+  if (shows.truth && values.mask) {
+    values.truth ??= outline(values.mask, rows, columns, 1);
+    paths.push({ path: values.truth, colour: TRUTH });
   }
   return paths;
 }

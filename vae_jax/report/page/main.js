@@ -22,7 +22,7 @@ function followToggles(shows, galleries, viewer) {
       for (const each of boxes) {
         if (each.dataset.shows === what) each.checked = box.checked;
       }
-      galleries.filter((gallery) => gallery.data).forEach((each) => each.redraw());
+      for (const gallery of galleries) gallery.tiles?.redraw();
       viewer.drawLines();
     });
   }

@@ -18,7 +18,7 @@ class Viewer {
       this.gallery.showPixelThreshold();
     });
     dialog.addEventListener("keydown", (event) => this.key(event));
-    dialog.addEventListener("close", () => this.gallery.focusOnPicture(this.picture));
+    dialog.addEventListener("close", () => this.gallery.tiles.focusOn(this.picture));
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();
     });
@@ -85,12 +85,10 @@ class Viewer {
     const { rows, columns, score } = this.picture;
     const stop = gallery.pixelStop;
     const threshold = gallery.imageThreshold;
-    const outcome = outcomeOf(this.picture, threshold);
     this.find(".score").textContent =
-      `score ${NUMBER(score)} against ${NUMBER(threshold)}`;
-    this.find(".outcome").textContent = outcome;
-    this.find(".outcome").classList.toggle("wrong", /missed|alarm/.test(outcome));
-    const text = NUMBER(gallery.pixelThreshold);
+      `score ${numberText(score)} against ${numberText(threshold)}`;
+    showOutcome(this.find(".outcome"), outcomeOf(this.picture, threshold));
+    const text = numberText(gallery.pixelThreshold);
     this.find(".pixel input").value = stop;
     this.find(".pixel input").setAttribute("aria-valuetext", text);
     this.find(".pixel .reading").textContent = text;
@@ -103,11 +101,11 @@ class Viewer {
     const { codes, mask } = this.values;
     const flagged = countReaching(codes, stop);
     const text = `Flagged: ${flagged} of ${codes.length} pixels, ` +
-      PERCENT(flagged / codes.length);
+      percentText(flagged / codes.length);
     const area = mask ? countReaching(mask, 1) : 0;
     if (!area) return `${text}.`;
     const found = countReaching(codes.filter((_, i) => mask[i]), stop);
-    return `${text}; of the true defect ${PERCENT(found / area)}.`;
+    return `${text}; of the true defect ${percentText(found / area)}.`;
   }
 
   async drawHeat() {
