@@ -228,7 +228,7 @@ def draw_figure_5(folder: Path, network: "Fit", data: "CategoryData") -> None:
     plots.save_comparison(
         folder / "figure5.png",
         examples,
-        limits={name: plots.common_limits(values) for name, values in maps.items()},
+        limits={name: plots.common_limits(maps[name]) for name in SHOWN},
         title=f"{data.category}: maps of three convolutions, residual, mean frame",
         width_over_height=WIDTH_OVER_HEIGHT,
     )

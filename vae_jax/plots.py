@@ -97,7 +97,9 @@ def save_comparison(
         for axis, (name, (low, high)) in zip(
             column[-len(limits) :], limits.items(), strict=True
         ):
-            axis.imshow(example.maps[name], cmap=_COLOURS, vmin=low, vmax=high)
+            # Clipped: far outside a narrow scale, matplotlib overflows.
+            values = np.clip(example.maps[name], low, high)
+            axis.imshow(values, cmap=_COLOURS, vmin=low, vmax=high)
             if example.mask.any():
                 _outline(axis, example.mask)
         for axis in column:
@@ -105,6 +107,18 @@ def save_comparison(
     for axis, label in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(label.replace("@", "\n@"), fontsize=8, color=_INK)
     _save(figure, path)
+
+
+def common_limits(
+    maps: Float[np.ndarray, "image rows columns"], *, quantile: float = 0.998
+) -> ColourLimits:
+    """One colour scale for a few maps that are shown together.
+
+    For maps that normal images leave at zero, where `anomaly.colour_limits` has no
+    scale to offer.
+    """
+    low, high = float(maps.min()), float(np.quantile(maps, quantile))
+    return ColourLimits(low, high if high > low else low + 1.0)
 
 
 def save_latent_maps(

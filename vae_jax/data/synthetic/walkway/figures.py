@@ -179,8 +179,8 @@ def cart(looks: Looks, distance: float, ahead: Point) -> list[Part]:
     """A small vehicle with a roof and a driver."""
     del distance
     side = _side(ahead)
-    body = _box(ahead, along=(-1.25, 1.2), half_width=0.62, heights=(0.28, 0.85))
-    roof = _box(ahead, along=(-1.1, 0.75), half_width=0.62, heights=(1.92, 2.0))
+    body = _box(ahead, (-1.25, 1.2), half_width=0.62, heights=(0.28, 0.85), shade=0.22)
+    roof = _box(ahead, (-1.1, 0.75), half_width=0.62, heights=(1.92, 2.0), shade=0.5)
     posts = [
         Part(
             np.stack([_at(ahead, low, 0.85), _at(ahead, high, 1.92)]) + edge, 0.03, 0.3
@@ -194,7 +194,7 @@ def cart(looks: Looks, distance: float, ahead: Point) -> list[Part]:
         for edge in 0.6 * side
         for part in _wheel(_at(ahead, along, 0.26) + edge, 0.26, ahead)
     ]
-    hips = _at(ahead, -0.35, 0.85) + 0.09 * side - 0.25 * side[1]
+    hips = _at(ahead, 0.0, 0.85) + 0.09 * side - 0.25 * side[1]
     shoulders = hips + 0.55 * UP + 0.10 * side
     hands = shoulders + 0.45 * ahead - 0.25 * UP
     driver = Joints(
@@ -264,12 +264,13 @@ def _wheel(hub: Point, radius: float, ahead: Point) -> list[Part]:
 
 def _box(
     ahead: Point,
-    *,
     along: tuple[float, float],
+    *,
     half_width: float,
     heights: tuple[float, float],
+    shade: float,
 ) -> list[Part]:
-    """Sides, then the top, which is lit."""
+    """Sides, some darker than others, and the top, which is lit."""
     left, right = half_width * _side(ahead)
     low, high = heights
     corners = [(along[0], left), (along[1], left), (along[1], right), (along[0], right)]
@@ -278,10 +279,10 @@ def _box(
         for height in (low, high)
     )
     sides = [
-        Part(np.stack([bottom[i], bottom[j], top[j], top[i]]), 0.0, 0.5 + 0.05 * i)
+        Part(np.stack([bottom[i], bottom[j], top[j], top[i]]), 0.0, shade + 0.05 * i)
         for i, j in ((0, 1), (1, 2), (2, 3), (3, 0))
     ]
-    return [*sides, Part(top, 0.0, 0.8)]
+    return [*sides, Part(top, 0.0, 1.6 * shade)]
 
 
 def bush(rng: np.random.Generator, place: Point) -> list[Part]:
