@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vae_jax import anomaly
 from vae_jax.anomaly import AnyArray, ImageBatch, absolute_residual, gaussian_blur
 from vae_jax.data.category import ImageSource
 from vae_jax.data.images import to_float
@@ -26,9 +27,8 @@ def local_contrast(
     this is stronger than the blurred |image - blur|, the blurred gradient magnitude and
     the local standard deviation.
     """
-    removed = images - gaussian_blur(images, sigma=detail)
-    power = jnp.square(removed).mean(-1)
-    return jnp.sqrt(gaussian_blur(power, sigma=window * images.shape[1]))
+    pixels = window * images.shape[1]
+    return anomaly.local_contrast(images, detail=detail, window=pixels)
 
 
 def distance_from_mean(

@@ -1,9 +1,4 @@
-"""From an image and its explanation to an anomaly map, a score, a threshold, a mask.
-
-Maps are raw: no function here rescales one image by its own extremes, so maps compare
-across images, and a normal image stays dark. What is calibrated is calibrated on
-normal images.
-"""
+"""From an image and its explanation to an anomaly map, a score, a threshold, a mask."""
 
 import functools
 import math
@@ -66,60 +61,6 @@ def residual_times_gradient(
     return jnp.abs(residuals * gradient).mean(-1)
 
 
-def normal_spectrum(
-    residuals: ImageBatch,
-) -> Float[Array, "rows columns channel"]:
-    """The power of normal residuals at each frequency, of mean 1, smoothed.
-
-    `residuals` are image - reconstruction of normal images. The frequencies are laid
-    out as by `jnp.fft.fft2`, which is also why the smoothing goes around the edges.
-    """
-    power = jnp.square(jnp.abs(jnp.fft.fft2(residuals, axes=(1, 2)))).mean(0)
-    power = power / power.mean((0, 1), keepdims=True)
-    # A Gaussian of one bin, as its transform: exp(-2 (pi f)^2) at frequency f.
-    rows, columns = (jnp.fft.fftfreq(n) for n in power.shape[:2])
-    squares = jnp.square(rows)[:, None] + jnp.square(columns)[None, :]
-    kernel = jnp.exp(-2 * jnp.pi**2 * squares)[:, :, None]
-    smooth = jnp.fft.ifft2(jnp.fft.fft2(power, axes=(0, 1)) * kernel, axes=(0, 1))
-    return jnp.maximum(smooth.real, 0.0) + 1e-4
-
-
-def whiten(
-    values: ImageBatch,
-    spectrum: Float[AnyArray, "rows columns channel"],
-    *,
-    exponent: float = 0.25,
-) -> Float[Array, "batch rows columns channel"]:
-    """Weakens the frequencies that normal residuals are made of.
-
-    Each frequency is divided by its normal power to the `exponent`: 0 changes nothing,
-    1/2 makes normal residuals white. The VAE leaves out of every image what it cannot
-    draw, fine texture above all; whitened, that no longer drowns what is not normal.
-    """
-    transformed = jnp.fft.fft2(values, axes=(1, 2)) / spectrum[None] ** exponent
-    return jnp.fft.ifft2(transformed, axes=(1, 2)).real
-
-
-def calibrate(
-    maps: Maps,
-    normal_map: Float[AnyArray, "rows columns"],
-    *,
-    sigma: float,
-    floor: float,
-) -> Float[Array, "batch rows columns"]:
-    """Divides by what is usual at each pixel: for images that are aligned.
-
-    Args:
-        maps: anomaly maps, not negative.
-        normal_map: their mean over normal images.
-        sigma: of the Gaussian that smooths `normal_map`, in pixels.
-        floor: added to the divisor, in units of the mean of `normal_map`; the larger,
-            the less pixels are told apart.
-    """
-    usual = gaussian_blur(normal_map[None], sigma=sigma) + floor * normal_map.mean()
-    return maps / usual
-
-
 @functools.partial(jax.jit, static_argnames="sigma")
 def gaussian_blur(
     maps: Float[AnyArray, "batch rows columns *channel"], *, sigma: float
@@ -139,6 +80,18 @@ def gaussian_blur(
     half = np.exp(-0.5 * np.square(distances / sigma)) if radius else np.ones(1)
     weights = half / (2 * half.sum() - half[0])
     return symmetric_filter(jnp.asarray(maps), weights.tolist())
+
+
+def local_contrast(
+    images: ImageBatch, *, detail: float, window: float
+) -> Float[Array, "batch rows columns"]:
+    """Root mean square, over a Gaussian window, of what a small blur takes away.
+
+    `detail` and `window` are the standard deviations of blur and window, in pixels.
+    """
+    removed = images - gaussian_blur(images, sigma=detail)
+    power = jnp.square(removed).mean(-1)
+    return jnp.sqrt(gaussian_blur(power, sigma=window))
 
 
 def image_score(maps: Maps, *, top_fraction: float = 0.0) -> Float[Array, " batch"]:
