@@ -13,6 +13,7 @@ from vae_jax.attention import (
     REPRO2021,
     SALIENCY,
     Rule,
+    activations,
     attention_maps,
     kl,
     latents,
@@ -352,6 +353,15 @@ def test_taps_are_those_on_the_way_to_the_score(tiny_vae):
     assert taps(model, variables, (8, 12, 2)) == encoder
     decoder = {"decoded": (8, 12, 2)}
     assert taps(model, variables, (8, 12, 2), score=ERROR) == encoder | decoder
+
+
+def test_activations_are_those_that_gradients_are_taken_at(tiny_vae, images):
+    model, variables = tiny_vae()
+    found = activations(model, variables, images, score=ERROR)
+    assert {"input", *found} == taps(model, variables, (8, 12, 2), score=ERROR).keys()
+    for tap, activation in found.items():
+        pair = tap_gradient(model, variables, images, tap=tap, score=ERROR)
+        np.testing.assert_allclose(activation, pair.activation, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_tap_is_named_with_its_nearest(tiny_vae, images):

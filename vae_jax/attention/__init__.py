@@ -1,6 +1,6 @@
 """Attention maps of variational autoencoders (Liu et al., CVPR 2020, section 3)."""
 
-from vae_jax.attention.gradients import TapGradient, tap_gradient, taps
+from vae_jax.attention.gradients import TapGradient, activations, tap_gradient, taps
 from vae_jax.attention.maps import (
     AttentionSamples,
     attention_maps,
@@ -40,6 +40,7 @@ __all__ = [
     "Rule",
     "Score",
     "TapGradient",
+    "activations",
     "attention_maps",
     "kl",
     "latents",

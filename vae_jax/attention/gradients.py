@@ -41,6 +41,25 @@ def taps(
     return {"input": image_shape} | shapes
 
 
+def activations(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    *,
+    score: Score = latents,
+) -> dict[str, Array]:
+    """The activation at every tap of `taps` but the input, from one forward pass."""
+    _, captured = model.apply(
+        _without_marks(variables),
+        images,
+        None,
+        method=score,
+        mutable=["intermediates"],
+    )
+    found = _flat(captured["intermediates"])
+    return {_name(path): value for path, value in found.items()}
+
+
 def tap_gradient(
     model: nn.Module,
     variables: Variables,
@@ -150,12 +169,16 @@ def _marks(
     state = jax.eval_shape(run, _without_marks(variables), images, noise)
     marks = _flat(state.get("perturbations", {}))
     sown = _flat(state.get("intermediates", {}))
-    taps = {"/".join(p).removeprefix("encoder/"): p for p in marks if p in sown}
+    taps = {_name(p): p for p in marks if p in sown}
     return marks, taps
 
 
 def _flat(collection: Mapping[str, Any]) -> dict[Path, Any]:
     return cast(dict[Path, Any], flatten_dict(collection))
+
+
+def _name(path: Path) -> str:
+    return "/".join(path).removeprefix("encoder/")
 
 
 def _by_channel(path: Path) -> Path:
