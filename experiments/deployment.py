@@ -96,13 +96,14 @@ def describe(row: Row) -> str:
     if row["held_out_images"]:
         found = (
             f"{row['held_out_image_rate']:.1%} of {row['held_out_images']} other "
-            f"normal images reach it, {row['held_out_pixel_rate']:.2%} of their pixels"
+            f"normal images reach it, {100 * row['held_out_pixel_rate']:.2g}% of their "
+            "pixels"
         )
     return (
         f"{row['file']}: {row['method']}, {row['bytes'] / 1e6:.1f} MB, "
         f"{row['largest_difference']:.0e} from the live maps. Thresholds for "
-        f"{row['image_rate']:.1%} false alarms, {row['pixel_rate']:.2%} of normal "
-        f"pixels, from {row['calibration_images']} normal images: {found}."
+        f"{row['image_rate']:.1%} false alarms, {100 * row['pixel_rate']:.2g}% of "
+        f"normal pixels, from {row['calibration_images']} normal images: {found}."
     )
 
 
@@ -123,6 +124,7 @@ def _about(settings: Settings, data: CategoryData) -> Row:
             "sha256": data.sha256,
             "train_images": len(data.train),
             "validation_images": len(data.validation),
+            "native_size": data.native_size,
         },
         "versions": report.versions(),
     }

@@ -4,13 +4,17 @@ import collections
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from experiments.inspection import Failed, Inspected, Plan
 from experiments.ledger import Row
-from experiments.marking import PICTURES
+from experiments.marking import LEVELS, PICTURES
+from experiments.predict import Config
+from vae_jax import report
 from vae_jax.calibration import Calibration
+from vae_jax.export import Detector
 
 KINDS = {
     "image": str,
@@ -97,3 +101,34 @@ def count(rows: Iterable[Row]) -> dict[str, int]:
     """How many images there are of each kind."""
     kinds = collections.Counter(row["verdict"] or "failed" for row in rows)
     return {kind: kinds[kind] for kind in ("normal", "anomalous", "failed")}
+
+
+def about(config: Config, detector: Detector, plan: Plan) -> dict[str, Any]:
+    """What a reader of results.json needs to know of its numbers."""
+    low, high = plan.marks.map_scale
+    seen = "resized whole, as in training"
+    if plan.tiles:
+        side, overlap = plan.tiles
+        seen = f"in tiles of {side} pixels that overlap by {overlap}"
+        if plan.whole_up_to:
+            seen += f", whole up to {plan.whole_up_to}"
+    return {
+        "rules": {
+            "image_threshold": config.image_threshold,
+            "pixel_threshold": config.pixel_threshold,
+            "held_out_images": detector.calibration.images.count,
+        },
+        "maps": {
+            "low": low,
+            "high": high,
+            "raw_value": f"low + code * (high - low) / {LEVELS}; clipped at both ends",
+            "seen": seen,
+        },
+        "columns": MEANINGS,
+        "detector": {
+            name: value
+            for name, value in detector.metadata.items()
+            if name != "calibration"
+        },
+        "versions": report.versions(),
+    }

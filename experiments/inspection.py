@@ -21,7 +21,7 @@ from vae_jax.data import folder, images
 from vae_jax.data.concurrency import thread_count
 from vae_jax.data.tiling import Corner, Tiling
 
-PIXELS_IN_FLIGHT = 96_000_000
+PIXELS_IN_FLIGHT = 80_000_000
 """Read and not yet written: about 4 bytes each, 13 while an image is drawn. A single
 image with more goes alone."""
 _STAGES = 3
@@ -76,6 +76,8 @@ class Plan:
     marks: marking.Marks
     tiles: Tiles | None = None
     """None: every image is resized whole, as in training."""
+    whole_up_to: int = 0
+    """Images with no longer side than this are not cut."""
 
 
 class Seconds(NamedTuple):
@@ -194,7 +196,8 @@ def _read(plan: Plan, name: str) -> _Loaded | Failed:
     size, channels = plan.detector.image_size, plan.detector.channels
     try:
         pixels = folder.read_image(plan.root / name, channels=channels)
-        whole = None if plan.tiles else images.resize(pixels, size, name=name)
+        is_cut = plan.tiles and max(pixels.shape[:2]) > plan.whole_up_to
+        whole = None if is_cut else images.resize(pixels, size, name=name)
     except ValueError as error:
         return Failed(name, str(error))
     return _Loaded(name, pixels, whole, time.perf_counter() - start)
@@ -204,9 +207,11 @@ def _map(plan: Plan, read: Sequence[_Loaded | Failed]) -> list[_Mapped | Failed]
     """Maps what could be read; the order stays."""
     start = time.perf_counter()
     loaded = [each for each in read if isinstance(each, _Loaded)]
-    mapped = _map_whole(plan, loaded)
-    if plan.tiles:
-        mapped = [_map_tiles(plan, plan.tiles, each) for each in loaded]
+    whole = iter(_map_whole(plan, [each for each in loaded if each.whole is not None]))
+    mapped = [
+        next(whole) if each.whole is not None else _map_tiles(plan, each)
+        for each in loaded
+    ]
     share = (time.perf_counter() - start) / max(len(loaded), 1)
     timed = iter([each._replace(seconds=share) for each in mapped])
     return [each if isinstance(each, Failed) else next(timed) for each in read]
@@ -224,8 +229,10 @@ def _map_whole(plan: Plan, loaded: Sequence[_Loaded]) -> list[_Mapped]:
     ]
 
 
-def _map_tiles(plan: Plan, tiles: Tiles, loaded: _Loaded) -> _Mapped:
+def _map_tiles(plan: Plan, loaded: _Loaded) -> _Mapped:
     """The blended map, and the score of the tile with the highest."""
+    tiles = plan.tiles
+    assert tiles is not None, "an image that is not cut has a whole view"
     height, width, _ = loaded.pixels.shape
     tiling = Tiling(height, width, *tiles)
     scores = []

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import hashlib
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,8 @@ import numpy as np
 from experiments import findings, inspection, narration, thresholds
 from experiments.inspection import Inspected, Plan, Tiles
 from experiments.ledger import Ledger
-from experiments.marking import LEVELS, PICTURES, Marks, Scale
+from experiments.marking import PICTURES, Marks, Scale
 from experiments.predict import Config
-from vae_jax import report
 from vae_jax.calibration import Calibration
 from vae_jax.data import folder
 from vae_jax.data.concurrency import thread_count
@@ -48,7 +48,7 @@ def run(config: Config) -> int:
         "images": str(files.root),
         "image_threshold": threshold,
         "pixel_threshold": plan.marks.threshold,
-        "tiles": plan.tiles and list(plan.tiles),
+        "tiles": plan.tiles and [*plan.tiles, plan.whole_up_to],
         "map_scale": list(plan.marks.map_scale),
     }
     with (
@@ -69,7 +69,7 @@ def run(config: Config) -> int:
         counts = findings.count(ledger.rows())
         ledger.finish(
             {"counts": counts, "settings": settings, "speed": speed}
-            | _about(config, detector, plan)
+            | findings.about(config, detector, plan)
         )
     narration.conclude(counts, speed, out)
     return SOME_FAILED if counts["failed"] else 0
@@ -141,17 +141,39 @@ def make_plan(config: Config, detector: Detector, *, root: Path, out: Path) -> P
             image_size=detector.image_size,
         ),
     )
-    tiles = None
-    if config.tile is not None:
-        least = smallest_side(detector.image_size)
-        if config.tile < least:
+    return Plan(detector, root, marks, *cut(config, detector))
+
+
+def cut(config: Config, detector: Detector) -> tuple[Tiles | None, int]:
+    """Which tiles are cut, by the flags, and how long a side may be without it.
+
+    Raises:
+        ValueError: tiles too small for the detector or for their overlap, or `auto` for
+            a detector that does not say how large its training images were.
+    """
+    if config.tile is None:
+        return None, 0
+    side, whole_up_to = config.tile, 0
+    if side == "auto":
+        native_size = detector.metadata["about"].get("data", {}).get("native_size")
+        if native_size is None:
             raise ValueError(
-                f"--tile must be at least {least} pixels for a detector of "
-                f"{detector.image_size} pixels, got {config.tile}."
+                "--tile auto: this detector does not say how large its training images "
+                "were; give a side in pixels."
             )
-        overlap = config.tile // 4 if config.overlap is None else config.overlap
-        tiles = Tiles(config.tile, overlap)
-    return Plan(detector, root, marks, tiles)
+        side, whole_up_to = min(native_size), math.floor(1.5 * max(native_size))
+    least = smallest_side(detector.image_size)
+    if side < least:
+        raise ValueError(
+            f"--tile must be at least {least} pixels for a detector of "
+            f"{detector.image_size} pixels, got {side}."
+        )
+    overlap = side // 4 if config.overlap is None else config.overlap
+    if not 0 <= overlap < side:
+        raise ValueError(
+            f"--overlap must be from 0 to below the tile's {side}, got {overlap}."
+        )
+    return Tiles(side, overlap), whole_up_to
 
 
 def _scale(low: float, high: float, headroom: float) -> Scale:
@@ -201,32 +223,6 @@ def _fill(
         "images_per_second": inspected / seconds,
         "seconds_of_work": inspection.Seconds(*work.tolist())._asdict(),
         "threads": thread_count(),
-    }
-
-
-def _about(config: Config, detector: Detector, plan: Plan) -> dict[str, Any]:
-    """What a reader of results.json needs to know of its numbers."""
-    low, high = plan.marks.map_scale
-    whole = "resized whole, as in training"
-    return {
-        "rules": {
-            "image_threshold": config.image_threshold,
-            "pixel_threshold": config.pixel_threshold,
-            "held_out_images": detector.calibration.images.count,
-        },
-        "maps": {
-            "low": low,
-            "high": high,
-            "raw_value": f"low + code * (high - low) / {LEVELS}; clipped at both ends",
-            "seen": f"cut into {plan.tiles}" if plan.tiles else whole,
-        },
-        "columns": findings.MEANINGS,
-        "detector": {
-            name: value
-            for name, value in detector.metadata.items()
-            if name != "calibration"
-        },
-        "versions": report.versions(),
     }
 
 

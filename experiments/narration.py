@@ -46,7 +46,7 @@ def conclude(counts: dict[str, int], speed: dict[str, Any], out: Path) -> None:
         )
         print(
             f"{speed['images']} images in {speed['seconds']:.1f} s, "
-            f"{speed['images_per_second']:.1f} images/s; an image took {stages}, "
+            f"{speed['images_per_second']:.3g} images/s; an image took {stages}, "
             f"in {speed['threads']} threads beside the device."
         )
     print(f"In {out}: results.csv, results.json, {', '.join(PICTURES)}.")
@@ -69,7 +69,7 @@ def progress(total: int) -> Iterator[Callable[[Inspected | Failed], None]]:
         def show(found: Inspected | Failed) -> None:
             done = bar.tasks[task].completed + 1
             rate = done / (time.perf_counter() - start)
-            bar.update(task, completed=done, description=f"{rate:.1f} images/s")
+            bar.update(task, completed=done, description=f"{rate:.3g} images/s")
             if isinstance(found, Failed):
                 text = f"failed: {found.reason}"
                 console.print(text, soft_wrap=True, markup=False, highlight=False)

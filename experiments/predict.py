@@ -11,6 +11,7 @@ images could not be read, each named with the reason, and the others were inspec
 """
 
 import dataclasses
+from typing import Literal
 
 from experiments import runner
 
@@ -42,11 +43,11 @@ class Config:
     a region of N pixels, of the detector's size; auto, the same for 0.1 % of its
     pixels; rate:R, at most that share of the pixels of these images is; quantile:Q of
     these pixels; or a raw value."""
-    tile: int | None = None
+    tile: int | Literal["auto"] | None = None
     """Cut images into squares of this side, in their own pixels, instead of resizing
-    them whole as in training: for images that show more than those of training did, at
-    the same magnification. An image's score is then that of its worst tile, while the
-    image threshold holds for a tile."""
+    them whole as in training: for images that show more than those of training did.
+    auto: only those more than 1.5 times as large, at the magnification of training. An
+    image's score is that of its worst tile, while its threshold holds for one tile."""
     overlap: int | None = None
     """Of neighbouring tiles, whose maps are blended; default: a quarter of a tile."""
     batch_size: int = 32
@@ -59,11 +60,6 @@ class Config:
             raise ValueError(f"--batch-size must be at least 1, got {self.batch_size}.")
         if self.overlap is not None and self.tile is None:
             raise ValueError("--overlap needs --tile.")
-        if self.tile is not None and not 0 <= (self.overlap or 0) < self.tile:
-            raise ValueError(
-                "--overlap must be from 0 to below --tile, got "
-                f"{self.overlap} of {self.tile}."
-            )
 
 
 def main(config: Config) -> int:

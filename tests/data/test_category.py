@@ -107,6 +107,7 @@ def test_normal_images_alone_are_enough(tmp_path, below):
     assert list(data.test.native_masks) == []
     assert not data.test.has_both_classes
     assert data.at_size(48).train.shape == (4, 48, 48, 3)
+    assert data.native_size == (40, 50)
 
 
 def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_png):

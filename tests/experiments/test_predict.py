@@ -34,7 +34,7 @@ def artifact(tmp_path_factory):
         images=images,
         maps=maps,
         calibration=from_normal_maps(maps),
-        about={"category": "screw"},
+        about={"category": "screw", "data": {"native_size": [40, 50]}},
     )
     return path
 
@@ -131,7 +131,7 @@ def test_the_summary_says_what_was_done(config):
     found = summary(config)
     assert found["counts"] == {"normal": 3, "anomalous": 1, "failed": 0}
     assert found["rules"]["held_out_images"] == 39
-    assert found["detector"]["about"] == {"category": "screw"}
+    assert found["detector"]["about"]["category"] == "screw"
     assert [row["image"] for row in found["images"]] == list(rows(config))
     assert set(found["images"][0]) == set(rows(config)["a.png"])
     assert found["speed"]["images"] == 4
@@ -170,7 +170,23 @@ def test_in_tiles(config, parts):
     assert found["long.png"]["tiles"] == str(6 * 2)
     assert float(found["long.png"]["score"]) == pytest.approx(40 / 255)
     assert picture(config, "overlays", "long.png").shape == (90, 300, 3)
-    assert summary(config)["settings"]["tiles"] == [64, 16]
+    assert summary(config)["settings"]["tiles"] == [64, 16, 0]
+
+
+def test_auto_cuts_what_shows_more_than_training_did(config, parts):
+    """Which saw 40 x 50 pixels: images of up to 75 are seen whole."""
+    for side in (75, 76):
+        Image.new("L", (side, 45), 40).save(parts / f"{side}.png")
+    assert main(changed(config, tile="auto")) == 0
+    tiles = {name: int(row["tiles"]) for name, row in rows(config).items()}
+    assert tiles["a.png"] == tiles["75.png"] == 1
+    assert tiles["76.png"] == 2 * 3
+
+
+def test_auto_needs_a_detector_that_knows(config, brightness):
+    brightness.metadata = {"about": {}}
+    with pytest.raises(ValueError, match="does not say how large"):
+        inspector.cut(changed(config, tile="auto"), brightness)
 
 
 def modified(config):
@@ -281,6 +297,7 @@ def test_killed_it_continues(config, parts, tmp_path):
         (["--image-threshold", "conformal:0.01"], "at least 99 held-out"),
         (["--pixel-threshold", "rate:2"], "rate must be in [0, 1"),
         (["--tile", "16"], "--tile must be at least 32 pixels"),
+        (["--tile", "40", "--overlap", "40"], "--overlap must be from 0 to below"),
     ],
 )
 def test_a_mistake_is_one_line(config, parts, tmp_path, args, message):
@@ -291,7 +308,8 @@ def test_a_mistake_is_one_line(config, parts, tmp_path, args, message):
         "--out": config.out,
     }
     places = {"parts": parts, "empty": tmp_path / "empty"}
-    flags[args[0]] = args[1].format(**places)
+    values = [value.format(**places) for value in args[1::2]]
+    flags |= dict(zip(args[::2], values, strict=True))
     words = [word for pair in flags.items() for word in pair]
     with pytest.raises(SystemExit) as stopped:
         runner.run_tool(main, Config, words)
@@ -299,10 +317,7 @@ def test_a_mistake_is_one_line(config, parts, tmp_path, args, message):
     assert "\n" not in stopped.value.code
 
 
-@pytest.mark.parametrize(
-    "args",
-    [["--overlap", "4"], ["--tile", "8", "--overlap", "8"], ["--batch-size", "0"]],
-)
+@pytest.mark.parametrize("args", [["--overlap", "4"], ["--batch-size", "0"]])
 def test_an_impossible_flag_names_itself(config, capsys, args):
     required = ["--checkpoint", "a", "--images", "b", "--out", "c"]
     with pytest.raises(SystemExit) as stopped:

@@ -112,6 +112,8 @@ class CategoryData:
     """Defect images left out for want of a mask."""
     is_texture: bool = False
     """Whether any part of an image is as good as another, so that parts will do."""
+    native_size: tuple[int, int] | None = None
+    """Height and width of the first training image as published, where it is known."""
 
 
 def load_category(
@@ -176,6 +178,7 @@ def load_category(
         at_size=lambda other: again(size=other),
         skipped_images=manifest["skipped_images"],
         is_texture=category in TEXTURES,
+        native_size=images.read_header(train[0]["image"], name=paths[0])[:2],
     )
 
 
