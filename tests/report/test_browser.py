@@ -465,4 +465,33 @@ def test_a_set_without_defects_counts_held_out_images_alone(
     assert f": {flagged} of 7" in texts(page, ".held-out-rate")[0]
     assert len(texts(page, ".rates td")) == 1
     assert len(texts(page, ".tile .outcome")) == 4
-    assert not page.run("document.querySelector('.key .defective').checkVisibility()")
+    for absent in (".key .normal", ".key .defective", ".scale"):
+        box = f"document.querySelector('{absent}').getBoundingClientRect()"
+        assert page.run(f"{box}.width") == 0
+
+
+def test_without_masks_there_is_no_truth_to_show_or_hide(visit, items, tmp_path):
+    unmasked = [dataclasses.replace(item, mask=None) for item in items]
+    page = visit(write(Path(tmp_path) / "page.html", make_section("a", unmasked)))
+    open_viewer(page, items[6].name)
+    for box in (".workbench [data-shows={}]", ".viewer [data-shows={}]"):
+        for what, is_there in (("truth", False), ("flagged", True)):
+            selector = box.format(what)
+            script = f"document.querySelector('{selector}').checkVisibility()"
+            assert page.run(script) == is_there
+    assert "of the true defect" not in texts(page, ".flagged-share")[0]
+
+
+def test_the_ends_of_both_scales_are_told(visit, report, section, items, tmp_path):
+    def ends(page):
+        return [float(t) for t in texts(page, ".low") + texts(page, ".high")]
+
+    figures = section.figures
+    scales = figures["stops"], figures["levels"]
+    want = [values[end] for end in (0, -1) for values in scales]
+    np.testing.assert_allclose(ends(visit(report)), want, rtol=1e-3)
+
+    wide = [dataclasses.replace(i, score=100.0 ** (i.score / 3)) for i in items]
+    page = visit(write(Path(tmp_path) / "log.html", make_section("a", wide)))
+    assert texts(page, ".scale") == ["logarithmic"]
+    assert ends(page)[0] > 0

@@ -144,6 +144,7 @@ def make_section(
         "heldOut": held_out.tolist(),
         "stops": stops,
         "imageStop": image_stop,
+        "isLogarithmic": axis.is_logarithmic,
         "limits": list(limits),
         "levels": levels.tolist(),
         "pixelStop": int(np.searchsorted(levels, np.float32(pixel_threshold))) + 1,

@@ -41,7 +41,8 @@ class Gallery {
   }
 
   prepareSliders() {
-    const { stops, imageStop, levels, pixelStop, defective } = this.data;
+    const { stops, imageStop, isLogarithmic, levels, pixelStop } = this.data;
+    const { normal, defective, pictures } = this.data;
     Object.assign(this.imageSlider, { min: 0, max: stops.length - 1, step: 1 });
     Object.assign(this.pixelSlider, { min: 1, max: levels.length + 1, step: 1 });
     this.imageSlider.addEventListener("input", () => this.showImageThreshold());
@@ -51,11 +52,17 @@ class Gallery {
     place(this.find(".image .calibrated"), imageStop / (stops.length - 1));
     place(this.find(".pixel .calibrated"), (pixelStop - 1) / levels.length);
     this.find(".pixel .track").style.backgroundImage = this.gradient();
-    this.find(".low").textContent = numberText(levels[0]);
-    this.find(".high").textContent = numberText(levels.at(-1));
+    for (const [part, values] of [[".image", stops], [".pixel", levels]]) {
+      this.find(`${part} .low`).textContent = numberText(values[0]);
+      const highest = values.findLast((value) => value !== null);
+      this.find(`${part} .high`).textContent = numberText(highest);
+    }
+    this.find(".scale").textContent = isLogarithmic ? "logarithmic" : "";
     this.find(".steps-note").textContent =
       `${levels.length} steps; at each of them regions are exact to the pixel.`;
+    this.root.classList.toggle("no-normals", !normal.length);
     this.root.classList.toggle("no-defects", !defective.length);
+    this.root.classList.toggle("no-truth", !pictures.some((picture) => picture.mask));
   }
 
   /** The colour scale as the slider's track: a colour at each level. */

@@ -70,6 +70,7 @@ class Viewer {
     const photo = this.find(".stage img");
     photo.src = imageAddress(picture);
     photo.alt = `${picture.name}, ${picture.kind}`;
+    this.dialog.classList.toggle("no-truth", !picture.mask);
     this.values = undefined;
     const values = await decoded(picture);
     if (picture !== this.picture) return;
