@@ -66,6 +66,16 @@ def test_terms_are_a_constant_the_place_contrasts_and_channels():
     assert (terms >= 0).all()
 
 
+def test_the_expected_map_is_the_weighted_sum_of_the_terms():
+    rng = np.random.default_rng(0)
+    images, activation = rng.random((2, 12, 16, 3)), rng.normal(size=(2, 6, 8, 4))
+    place, weights = rng.random((12, 16)), rng.random(8).astype(np.float32)
+    seen = images, activation, place
+    terms = anomaly.appearance(*seen, sigma=1.5)
+    found = anomaly.expected_map(*seen, weights, sigma=1.5)
+    np.testing.assert_allclose(found, terms @ weights, rtol=1e-5)
+
+
 def test_what_is_expected_follows_the_object_wherever_it_lies():
     """Normal maps are bright on the object; the mean map alone would not know where."""
     rng = np.random.default_rng(0)
@@ -78,7 +88,7 @@ def test_what_is_expected_follows_the_object_wherever_it_lies():
     activation = images[:, ::2, ::2]
     maps = np.asarray(anomaly.local_contrast(images, detail=1.0, window=2.0))
     terms = np.asarray(anomaly.appearance(images, activation, maps.mean(0), sigma=2.0))
-    expected = anomaly.expected_map(terms, np.float32(fit(terms, maps)))
+    expected = terms @ np.float32(fit(terms, maps))
     unexplained = np.square(maps - expected).mean() / maps.var()
     assert unexplained < 0.1
     place_alone = np.square(maps - maps.mean(0)).mean() / maps.var()

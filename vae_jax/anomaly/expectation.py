@@ -6,6 +6,7 @@ Where an image is anomalous its reconstruction is less so, and expects little. U
 the mean map of normal images alone, this also serves images that are not aligned.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -24,11 +25,12 @@ from vae_jax.anomaly.maps import (
 )
 
 Terms = Float[AnyArray, "batch rows columns term"]
+Activation = Float[AnyArray, "batch tap_rows tap_columns feature"]
 
 
 def appearance(
     reconstructions: ImageBatch,
-    activation: Float[AnyArray, "batch tap_rows tap_columns feature"],
+    activation: Activation,
     usual_map: Float[AnyArray, "rows columns"],
     *,
     sigma: float,
@@ -44,19 +46,55 @@ def appearance(
         usual_map: the mean of normal maps.
         sigma: of the smoothing, in pixels of the images, as that of the maps.
     """
-    batch, rows, columns, _ = reconstructions.shape
-    shape = (batch, rows, columns)
+    size = reconstructions.shape[1:3]
+    own = _own_terms(reconstructions, usual_map, sigma)
+    features = _at_size(_positive(activation), size, sigma)
+    return jnp.concatenate([own, features], axis=-1)
+
+
+def expected_map(
+    reconstructions: ImageBatch,
+    activation: Activation,
+    usual_map: Float[AnyArray, "rows columns"],
+    weights: Float[AnyArray, " term"],
+    *,
+    sigma: float,
+) -> Float[Array, "batch rows columns"]:
+    """The weighted sum of the terms of `appearance`, without making each of them."""
+    size = reconstructions.shape[1:3]
+    own = _own_terms(reconstructions, usual_map, sigma)
+    count = own.shape[-1]
+    add_up = functools.partial(jnp.einsum, "brct,t->brc", precision="highest")
+    # Resizing and smoothing are linear: once, of the sum, is enough.
+    seen = add_up(_positive(activation), jnp.asarray(weights)[count:])[..., None]
+    return (
+        add_up(own, jnp.asarray(weights)[:count]) + _at_size(seen, size, sigma)[..., 0]
+    )
+
+
+def _own_terms(
+    reconstructions: ImageBatch,
+    usual_map: Float[AnyArray, "rows columns"],
+    sigma: float,
+) -> Terms:
+    shape = reconstructions.shape[:3]
     place = gaussian_blur(usual_map[None], sigma=2 * sigma)
     contrasts = [
         local_contrast(reconstructions, detail=scale * sigma / 2, window=sigma)
         for scale in (1, 3)
     ]
-    features = jax.nn.relu(jnp.asarray(activation, jnp.float32))
-    features = jax.image.resize(features, (*shape, features.shape[-1]), "bilinear")
-    own = [jnp.ones(shape), jnp.broadcast_to(place, shape), *contrasts]
-    return jnp.concatenate(
-        [jnp.stack(own, axis=-1), gaussian_blur(features, sigma=sigma)], axis=-1
+    return jnp.stack(
+        [jnp.ones(shape), jnp.broadcast_to(place, shape), *contrasts], axis=-1
     )
+
+
+def _positive(activation: Activation) -> Array:
+    return jax.nn.relu(jnp.asarray(activation, jnp.float32))
+
+
+def _at_size(features: Array, size: tuple[int, ...], sigma: float) -> Array:
+    shape = (len(features), *size, features.shape[-1])
+    return gaussian_blur(jax.image.resize(features, shape, "bilinear"), sigma=sigma)
 
 
 class Moments(NamedTuple):
@@ -89,13 +127,6 @@ def nonnegative_weights(
     right = scipy.linalg.solve_triangular(factor, target / scale, trans=1)
     weights, _ = scipy.optimize.nnls(factor, right)
     return weights / scale
-
-
-def expected_map(
-    terms: Terms, weights: Float[AnyArray, " term"]
-) -> Float[Array, "batch rows columns"]:
-    """The sum of the weighted terms."""
-    return jnp.einsum("brct,t->brc", terms, weights, precision="highest")
 
 
 def divide_by_expected(
