@@ -3,22 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.baselines.patches import join, resize_all, sliding, split, spread
-
-
-def test_tiles_are_taken_row_by_row():
-    image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
-    tiles = split(image, 2)
-    expected = [[[0, 1], [4, 5]], [[2, 3], [6, 7]], [[8, 9], [12, 13]]]
-    np.testing.assert_array_equal(tiles[:3, ..., 0], expected)
-
-
-@pytest.mark.parametrize("tiles", [1, 2, 3])
-def test_joining_undoes_splitting(tiles):
-    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
-    maps = split(images, tiles)[..., 0].astype(np.float32)
-    assert maps.shape == (5 * tiles**2, 12 // tiles, 12 // tiles)
-    np.testing.assert_array_equal(join(maps, tiles), images[..., 0])
+from vae_jax.baselines.patches import resize_all, sliding, spread
 
 
 def test_resizing_keeps_order_and_flat_images():

@@ -3,10 +3,7 @@
 Schlegl et al. 2017, with the sizes and numbers of Bergmann et al. 2019 (MVTec AD).
 """
 
-import contextlib
-import dataclasses
 import functools
-import hashlib
 from pathlib import Path
 
 import jax
@@ -15,11 +12,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, UInt8
 
-from vae_jax import train
 from vae_jax.anomaly import squared_residual
 from vae_jax.baselines import MapFunction, dcgan
 from vae_jax.baselines.dcgan import DCGAN, Variables
-from vae_jax.baselines.patches import join, resize_all, split
+from vae_jax.baselines.overlap import map_patches
+from vae_jax.baselines.patches import resize_all
+from vae_jax.baselines.training import train_on_normals
 from vae_jax.data import pipeline
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import ImageSource
@@ -47,7 +45,7 @@ def fit_anogan(
     search_steps: int = 300,
     search_learning_rate: float = 0.02,
     feature_weight: float = 0.1,
-    search_batch: int = 64,
+    search_batch: int = 16,
 ) -> MapFunction:
     """Trains the GAN, or goes on training it, and returns the maps that it gives.
 
@@ -83,17 +81,20 @@ def fit_anogan(
         image_size=image_size, channels=channels, latents=latents, width=width
     )
     tiles = min(MOST_TILES, max(1, len(normals[0]) // image_size)) if is_texture else 1
-    resized = resize_all(normals, tiles * image_size)
-    variables = train_gan(
-        gan,
-        resized,
+    params, statistics = train_on_normals(
+        lambda key: dcgan.init(gan, key=key),
+        dcgan.make_loss_fn(gan),
+        optax.adam(learning_rate, b1=0.5),
+        resize_all(normals, tiles * image_size),
+        config={"width": width, "latents": latents, "learning_rate": learning_rate},
         seed=seed,
         folder=folder,
         augmentation=augmentation,
+        crop=image_size if tiles > 1 else None,
         steps=steps,
         batch_size=batch_size,
-        learning_rate=learning_rate,
     )
+    variables = {name: {"params": params[name], **statistics[name]} for name in params}
     find = functools.partial(
         find_latents,
         gan,
@@ -104,86 +105,25 @@ def fit_anogan(
         feature_weight=feature_weight,
     )
 
+    def maps_of_tiles(
+        pixels: UInt8[np.ndarray, "image height width channel"],
+    ) -> Float[np.ndarray, "image height width"]:
+        maps = []
+        for batch in pipeline.eval_batches(pixels, batch_size=search_batch):
+            drawn = _draw(gan, variables, find(batch["image"]))
+            residual = squared_residual(batch["image"], drawn)
+            maps.append(np.asarray(residual)[batch["valid"]])
+        return np.concatenate(maps)
+
     def maps(
         pixels: UInt8[np.ndarray, "image height width channel"],
     ) -> Float[np.ndarray, "image height width"]:
-        cut = split(resize_all(pixels, tiles * image_size), tiles)
-        residuals = []
-        for batch in pipeline.eval_batches(cut, batch_size=search_batch):
-            drawn = _draw(gan, variables, find(batch["image"]))
-            residual = squared_residual(batch["image"], drawn)
-            residuals.append(np.asarray(residual)[batch["valid"]])
-        whole = join(np.concatenate(residuals), tiles)
+        resized = resize_all(pixels, tiles * image_size)
+        side_by_side = {"side": image_size, "stride": image_size}
+        whole = map_patches(maps_of_tiles, resized, **side_by_side)
         return np.asarray(jax.image.resize(whole, pixels.shape[:3], "linear"))
 
     return maps
-
-
-def train_gan(
-    gan: DCGAN,
-    normals: UInt8[np.ndarray, "image size size channel"],
-    *,
-    seed: int,
-    folder: Path | None,
-    augmentation: Augmentation,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-) -> Variables:
-    """Trains on normal images, or on crops of them where they are larger.
-
-    Raises:
-        ValueError: `folder` holds a run with other settings or images.
-    """
-    # Not the number of steps: a run may be made longer.
-    config = {
-        "seed": seed,
-        "augmentation": dataclasses.asdict(augmentation),
-        "image_shape": list(gan.generator.image_shape),
-        "width": gan.generator.width,
-        "latents": gan.latents,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "images": list(normals.shape),
-        "sha256": hashlib.sha256(normals.tobytes()).hexdigest(),
-    }
-    mesh = train.data_mesh()
-    optimizer = optax.adam(learning_rate, b1=0.5)
-    state = train.create_state(
-        lambda key: dcgan.init(gan, key=key),
-        optimizer,
-        key=jax.random.key(seed),
-        mesh=mesh,
-        ema=False,
-    )
-    size = gan.generator.image_shape[0]
-
-    def batches(start_step: int):
-        return pipeline.train_batches(
-            normals,
-            batch_size=batch_size,
-            seed=seed,
-            augmentation=augmentation,
-            crop=size if normals.shape[1] > size else None,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            start_step=start_step,
-        )
-
-    with contextlib.ExitStack() as stack:
-        checkpoints = folder and stack.enter_context(
-            train.Checkpoints(folder, config=config)
-        )
-        state = train.fit(
-            state,
-            train.make_train_step(dcgan.make_loss_fn(gan), optimizer),
-            batches,
-            steps=steps,
-            mesh=mesh,
-            checkpoints=checkpoints,
-        )
-    params, statistics = train.local_copy((state.params, state.model_state))
-    return {name: {"params": params[name], **statistics[name]} for name in params}
 
 
 def find_latents(

@@ -23,25 +23,6 @@ def resize_all(
     return np.stack(in_threads(resize, range(len(source))))
 
 
-def split(
-    pixels: UInt8[np.ndarray, "image size size channel"], tiles: int
-) -> UInt8[np.ndarray, "tile side side channel"]:
-    """Cuts each image into `tiles` x `tiles`, row by row."""
-    n, size, _, channels = pixels.shape
-    side = size // tiles
-    grid = pixels.reshape(n, tiles, side, tiles, side, channels)
-    return grid.swapaxes(2, 3).reshape(-1, side, side, channels)
-
-
-def join(
-    maps: Float[np.ndarray, "tile side side"], tiles: int
-) -> Float[np.ndarray, "image size size"]:
-    """Puts the maps of an image's tiles together again."""
-    side = maps.shape[-1]
-    grid = maps.reshape(-1, tiles, tiles, side, side)
-    return grid.swapaxes(2, 3).reshape(-1, tiles * side, tiles * side)
-
-
 def sliding(
     pixels: UInt8[np.ndarray, "image size size channel"], *, side: int, stride: int
 ) -> UInt8[np.ndarray, "image rows columns side side channel"]:
