@@ -40,15 +40,17 @@ class Ledger:
         is_valid: Callable[[Row], bool],
         overwrite: bool = False,
     ):
-        self._folder, self._kinds = folder, kinds
+        self._kinds = kinds
         self._path = folder / "results.csv"
         self.names = set[str]()
         """Of all rows."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._summary = folder / "results.json"
         if overwrite:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
             _refuse_other(settings, folder)
+        self._summary.unlink(missing_ok=True)  # it is there once all is done
         with _appears_whole(folder / "settings.json") as file:
             json.dump(settings, file, indent=2)
         with _appears_whole(self._path) as file:
@@ -81,7 +83,7 @@ class Ledger:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Writes results.json: the summary, and all rows as "images"."""
-        with _appears_whole(self._folder / "results.json") as file:
+        with _appears_whole(self._summary) as file:
             head = json.dumps(summary, indent=2, allow_nan=False)
             file.write(head.removesuffix("\n}") + ',\n  "images": [')
             for number, row in enumerate(self.rows()):

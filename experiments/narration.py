@@ -71,7 +71,12 @@ def progress(total: int) -> Iterator[Callable[[Inspected | Failed], None]]:
             rate = done / (time.perf_counter() - start)
             bar.update(task, completed=done, description=f"{rate:.3g} images/s")
             if isinstance(found, Failed):
-                text = f"failed: {found.reason}"
+                text = f"failed: {_printable(found.reason)}"
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
 
         yield show
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever names of files are made of."""
+    return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ def row(name, score=0.1, **others):
 @given(
     st.lists(
         st.tuples(
-            st.text(st.characters(exclude_characters="\0"), min_size=1),
+            st.binary(min_size=1).map(os.fsdecode),
             st.floats(allow_nan=False, allow_infinity=False),
         ),
         unique_by=lambda pair: pair[0],

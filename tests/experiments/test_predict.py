@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,17 @@ def test_broken_files_are_named_and_the_others_go_on(config, parts, capsys):
     assert "4 images inspected: 1 anomalous, 3 normal; 4 could not" in said.out
 
 
+def test_a_name_that_is_no_text_is_a_name(config, parts, capsys):
+    path = os.fsdecode(os.fsencode(parts) + b"/\xff\n,.png")
+    Image.new("L", (50, 40), 30).save(path)
+    Path(os.fsdecode(os.fsencode(parts) + b"/\xfe.png")).write_text("no image")
+    assert main(config) == 3
+    assert summary(config)["counts"] == {"normal": 4, "anomalous": 1, "failed": 1}
+    assert len(list(Path(config.out, "maps").glob("*.png"))) == 4
+    assert main(config) == 3
+    assert summary(config)["speed"]["images"] == 0
+
+
 def test_an_image_on_its_side_is_inspected_upright(config, parts):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -193,7 +205,7 @@ def modified(config):
     return {
         path: path.stat().st_mtime_ns
         for kind in marking.PICTURES
-        for path in (inspector.Path(config.out) / kind).rglob("*.png")
+        for path in (Path(config.out) / kind).rglob("*.png")
     }
 
 
@@ -203,7 +215,7 @@ def test_what_has_a_result_keeps_it_and_what_changed_is_done_again(config, parts
     Image.new("L", (50, 40), 90).save(parts / "a.png")
     Image.new("L", (50, 40), 1).save(parts / "new.png")
     (parts / "b.jpg").unlink()
-    inspector.Path(config.out, "masks", "z.tif.png").unlink()
+    Path(config.out, "masks", "z.tif.png").unlink()
     assert main(config) == 0
     after = modified(config)
     done = {p.name for p in after if after[p] != before.get(p)}
@@ -255,6 +267,7 @@ def test_stopped_by_hand_it_continues(config, monkeypatch, capsys):
     assert stopped.value.code == 130
     assert "the same command continues" in capsys.readouterr().err
     assert set(rows(config)) == {"a.png", "b.jpg"}
+    assert not (Path(config.out) / "results.json").exists()
     monkeypatch.setattr(inspector.findings, "make_row", make_row)
     assert main(config) == 0
     assert len(summary(config)["images"]) == 4
@@ -270,7 +283,7 @@ def test_killed_it_continues(config, parts, tmp_path):
         [sys.executable, "-m", "experiments.predict", *command],
         env=os.environ | {"XLA_FLAGS": ""},
     ) as process:
-        table = inspector.Path(config.out, "results.csv")
+        table = Path(config.out, "results.csv")
         while not (table.exists() and table.read_text().count("\n") > 3):
             assert process.poll() is None
             time.sleep(0.01)
