@@ -1,5 +1,6 @@
 """The pictures of one category: panel, latents, curves, training."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from vae_jax.data.images import to_float
 from vae_jax.data.layout import GOOD
 
 PANELS = {DEFAULT_METHOD: "panel.png", "paper": "panel_paper.png"}
+MOST_COLUMNS = 12
+"""Of a panel: of more kinds of defect the first are shown."""
 
 
 def draw_all(
@@ -24,7 +27,8 @@ def draw_all(
     compared: Compared,
 ) -> None:
     """Writes the pictures of a category into `folder`, as far as there are images."""
-    chosen = typical_images(data.test, compared.test[DEFAULT_METHOD])
+    typical = typical_images(data.test, compared.test[DEFAULT_METHOD])
+    chosen = dict(itertools.islice(typical.items(), MOST_COLUMNS))
     for name, file in PANELS.items():
         if chosen and name in compared.kinds:
             limits = anomaly.colour_limits(compared.normal[name])
