@@ -110,8 +110,14 @@ def open_viewer(page, name: str) -> None:
         "[...document.querySelectorAll('.tile')]"
         f".find(t => t.querySelector('.name').textContent === {name!r}).click()"
     )
-    page.wait_for("document.querySelector('.viewer .reading').textContent !== ''")
-    page.wait_for(f"document.querySelector('.viewer .name').textContent === {name!r}")
+    wait_for_picture(page, name)
+
+
+def wait_for_picture(page, name: str) -> None:
+    page.wait_for(
+        f"document.querySelector('.viewer .name').textContent === {name!r}"
+        " && document.querySelector('.stage').ariaBusy === 'false'"
+    )
 
 
 def canvas(page, selector: str) -> np.ndarray:
@@ -316,18 +322,18 @@ def test_everything_works_with_the_keyboard(visit, report, items):
     press("ArrowLeft")
     page.press("Enter", 13, "\r")
     page.wait_for("document.querySelector('.viewer').open")
-    assert texts(page, ".viewer .name") == [names[-2]]
+    wait_for_picture(page, names[-2])
     press("ArrowLeft")
-    assert texts(page, ".viewer .name") == [names[-3]]
-    page.wait_for("document.querySelector('.viewer .heat').width === 32")
+    wait_for_picture(page, names[-3])
 
     page.run("document.querySelector('.blend input').focus()")
     press("ArrowRight")  # moves the slider, not on to the next image
     assert texts(page, ".viewer .name") == [names[-3]]
     assert page.run("document.querySelector('.blend input').value") == "51"
     press("Escape")
-    page.wait_for("!document.querySelector('.viewer').open")
-    assert texts(page, ".tile:focus .name") == [names[-3]]
+    page.wait_for(
+        f"document.querySelector('.tile:focus .name')?.textContent === {names[-3]!r}"
+    )
 
 
 def test_the_focus_is_visible(visit, report):
@@ -365,16 +371,16 @@ def test_latent_maps_are_ranked_by_kl_and_shown_large(visit, report, items):
     ]  # fmt: skip
     page.slide(".blend input", 100)
     before = canvas(page, ".viewer .heat")
+    drawn = "document.querySelector('.viewer .heat').toDataURL()"
+    address = page.run(drawn)
     page.click(".strip button:nth-child(2)")
-    page.wait_for("document.querySelector('.strip [aria-pressed=true]') !== null")
-    page.run("new Promise(done => setTimeout(done, 100))")
+    page.wait_for(f"{drawn} !== {address!r}")
     shown = canvas(page, ".viewer .heat")
     assert np.abs(shown.astype(int) - before).max() > 50
     latents = items[7].latent_maps
     want = matplotlib.colormaps["magma"](latents[1] / latents.max(), bytes=True)
     assert np.abs(shown[..., :3].astype(int) - want[..., :3]).max() <= 8
     page.click(".strip button:nth-child(2)")
-    page.run("new Promise(done => setTimeout(done, 100))")
     np.testing.assert_array_equal(canvas(page, ".viewer .heat"), before)
 
 

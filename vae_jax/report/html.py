@@ -113,7 +113,6 @@ def _section(section: Section, fitting: Plan, index: int) -> str:
         _picture(picture, fitting.rendition, with_latents=rank < latents)
         for rank, picture in enumerate(section.pictures[:count])
     ]
-    # Nothing in it can end the script element.
     figures = _json({"category": section.category, **section.figures})
     content = f'{figures[:-1]},"pictures":[{",".join(pictures)}]}}'
     colours = colour_indices(section.charts)
@@ -201,4 +200,4 @@ def _picture(picture: Picture, rendition: int, *, with_latents: bool) -> str:
 
 def _json(content: Mapping[str, object]) -> str:
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return text.replace("<", "\\u003c")  # so that no text ends the script element

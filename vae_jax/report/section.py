@@ -86,7 +86,6 @@ class Section:
     """Scores, thresholds, levels and pixel counts, as JSON."""
     histogram: str
     """SVG."""
-    has_defects: bool
     charts: tuple[Chart, ...]
     map_shape: tuple[int, int] | None
 
@@ -159,7 +158,6 @@ def make_section(
         histogram=histogram_svg(
             axis, normal=normal, defective=defective, held_out=held_out
         ),
-        has_defects=bool(defective.size),
         charts=tuple(charts),
         map_shape=items[0].map.shape if items else None,
     )

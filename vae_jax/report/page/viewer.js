@@ -71,6 +71,7 @@ class Viewer {
     photo.src = imageAddress(picture);
     photo.alt = `${picture.name}, ${picture.kind}`;
     this.dialog.classList.toggle("no-truth", !picture.mask);
+    this.find(".stage").ariaBusy = "true";
     this.values = undefined;
     const values = await decoded(picture);
     if (picture !== this.picture) return;
@@ -78,6 +79,7 @@ class Viewer {
     this.drawHeat();
     this.showLatents();
     this.refresh(this.gallery);
+    this.find(".stage").ariaBusy = "false";
   }
 
   /** Follows the thresholds of its gallery. */
