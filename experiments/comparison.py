@@ -9,6 +9,7 @@ from experiments.baselines import BASELINES, available
 from experiments.evaluation import Masks, artificial_defects, resize_map
 from experiments.explainer import Explainer, Fitted, HostImages
 from experiments.methods import (
+    ABLATION,
     DEFAULT_METHOD,
     METHODS,
     HostMaps,
@@ -46,12 +47,15 @@ def select(settings: Settings) -> dict[str, Kind]:
     kinds: dict[str, Kind] = {name: each.kind for name, each in METHODS.items()}
     baselines = available(settings)
     kinds.update({name: "baseline" for name in baselines})
+    vae = [name for name in METHODS if kinds[name] != "floor"]
     groups = {
         "all": list(kinds),
-        "vae": [name for name in METHODS if kinds[name] != "floor"],
+        "vae": vae,
+        "ablation": [*vae, *ABLATION],
         "floor": [name for name in METHODS if kinds[name] == "floor"],
         "baseline": baselines,
     }
+    kinds.update({name: each.kind for name, each in ABLATION.items()})
     chosen: dict[str, Kind] = {DEFAULT_METHOD: kinds[DEFAULT_METHOD]}
     for name in settings.methods:
         base, _, tap = name.partition("@")
@@ -60,7 +64,7 @@ def select(settings: Settings) -> dict[str, Kind]:
                 "--methods: feature-dictionary wants ImageNet weights; give their file "
                 "with --feature-weights, or take feature-dictionary-random."
             )
-        if base not in (METHODS if tap else kinds | groups):
+        if base not in (METHODS | ABLATION if tap else kinds | groups):
             near = difflib.get_close_matches(base, [*kinds, *groups], n=1)
             hint = f" did you mean {near[0]!r}?" if near else ""
             raise ValueError(
@@ -128,4 +132,4 @@ def _at_model_size(maps_of: MapFunction, images: HostImages, size: int) -> HostM
 
 
 def _resize_all(images: HostImages, size: int) -> HostImages:
-    return np.stack([image_io.resize(each, size, name="image") for each in images])
+    return np.stack([image_io.stretch(each, size) for each in images])

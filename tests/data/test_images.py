@@ -272,6 +272,16 @@ def test_an_image_far_smaller_than_the_network_is_refused(side, size):
         images.resize(tiny, size, name="a.png")
 
 
+def test_stretch_takes_any_image_and_is_resize_where_that_is_allowed():
+    random = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    same = images.resize(random, 64, name="x")
+    np.testing.assert_array_equal(images.stretch(random, 64), same)
+    assert (
+        images.stretch(np.full((8, 5, 1), 9, np.uint8), 256).tolist()
+        == [[[9]] * 256] * 256
+    )
+
+
 def test_resize_mask_takes_the_pixel_under_each_centre():
     mask = np.zeros((9, 9), np.bool_)
     mask[4, 4] = True  # the centre of the middle third

@@ -103,7 +103,7 @@ def resize(
     Raises:
         ValueError: the shorter side is below 32 pixels or a quarter of `size`.
     """
-    height, width, channels = pixels.shape
+    height, width, _ = pixels.shape
     smallest = smallest_side(size)
     if min(height, width) < smallest:
         raise ValueError(
@@ -111,6 +111,14 @@ def resize(
             f"{size} pixels needs; give images of at least {smallest} pixels a side "
             "or choose a smaller image size."
         )
+    return stretch(pixels, size)
+
+
+def stretch(
+    pixels: UInt8[np.ndarray, "height width channel"], size: int
+) -> UInt8[np.ndarray, "size size channel"]:
+    """`resize` of an image however small."""
+    channels = pixels.shape[2]
     squeezed = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     resized = squeezed.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(resized).reshape(size, size, channels)

@@ -95,8 +95,8 @@ def one_digit(
     training = digits.train_images[normal]
     return CategoryData(
         category=f"digit{digit}",
-        train=_resize(training[kept], size),
-        validation=_resize(training[held_out], size),
+        train=_stretch(training[kept], size),
+        validation=_stretch(training[held_out], size),
         test=_test_images(digits, digit, size),
         channels=1,
         sha256=_sha256(digits, digit),
@@ -115,7 +115,7 @@ def _test_images(digits: Digits, digit: int, size: int) -> TestImages:
         pixels[1::2], seed=STROKES_SEED
     )
     return TestImages(
-        images=_resize(pixels, size),
+        images=_stretch(pixels, size),
         masks=np.stack([images.resize_mask(mask, size) for mask in masks]),
         defects=tuple(defects),
         paths=tuple(f"test/{i:05}" for i in indices),
@@ -132,10 +132,14 @@ def _embedded() -> Digits:
             "installed; pip install scikit-learn, or give the folder of MNIST."
         ) from error
     pixels, labels = datasets.load_digits(return_X_y=True)  # 0 to 16
-    small = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    small = np.rint(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     margin = 4
-    upscaled = _resize(small, SIDE - 2 * margin, Image.Resampling.BICUBIC)
-    centred = np.pad(upscaled, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    size = (SIDE - 2 * margin, SIDE - 2 * margin)
+    upscaled = [
+        Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in small
+    ]
+    edges = ((0, 0), (margin, margin), (margin, margin))
+    centred = np.pad(np.stack([*map(np.asarray, upscaled)]), edges)[..., None]
     train, test = slice(-EMBEDDED_TEST_IMAGES), slice(-EMBEDDED_TEST_IMAGES, None)
     return Digits(
         EMBEDDED_SOURCE, centred[train], labels[train], centred[test], labels[test]
@@ -189,18 +193,12 @@ def _read_split(
     return [record["image"] for record in records], labels
 
 
-def _resize(
-    pixels: UInt8[np.ndarray, "image height width 1"],
-    size: int,
-    filter_: Image.Resampling = Image.Resampling.BILINEAR,
+def _stretch(
+    pixels: UInt8[np.ndarray, "image height width 1"], size: int
 ) -> UInt8[np.ndarray, "image size size 1"]:
     if pixels.shape[1:3] == (size, size):
         return pixels
-    resized = [
-        np.asarray(Image.fromarray(image[..., 0]).resize((size, size), filter_))
-        for image in pixels
-    ]
-    return np.stack(resized)[..., None]
+    return np.stack([images.stretch(image, size) for image in pixels])
 
 
 def _sha256(digits: Digits, digit: int) -> str:
