@@ -146,8 +146,11 @@ def evaluate(
 
 
 def _fine_images(data: CategoryData) -> HostImages:
-    """The images of the report, large enough to look at."""
-    fine = data.at_size(max(REPORT_SIZE, len(data.validation[0])))
+    """The images of the report, large enough to look at if they were to begin with."""
+    try:
+        fine = data.at_size(max(REPORT_SIZE, len(data.validation[0])))
+    except ValueError:  # too small to enlarge so much
+        fine = data
     return fine.test.images if len(fine.test.images) else fine.validation
 
 
