@@ -30,3 +30,10 @@ def test_the_plain_loop_learns_what_the_latents_are_for():
 
 def test_the_attention_example_gives_the_shape_that_it_prints():
     assert run_block("attention_maps")["maps"].shape == (8, 64, 64, 64)
+
+
+def test_the_detector_for_tables_finds_rows_of_another_kind():
+    names = run_block("VAEAnomalyDetector")
+    detector, rng = names["detector"], names["rng"]
+    assert (detector.predict(names["normal"][400:]) < 0).mean() <= 0.06
+    assert (detector.predict(3 * rng.normal(size=(100, 6))) < 0).mean() > 0.8
