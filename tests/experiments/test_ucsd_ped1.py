@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+import io
 import json
 import shutil
 
@@ -41,8 +43,12 @@ def config(folder, data_dir):
 
 
 @pytest.fixture(scope="module")
-def rows(config):
-    return ucsd_ped1.main(config)
+def run(config):
+    """The rows, and what was printed."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        rows = ucsd_ped1.main(config)
+    return rows, printed.getvalue()
 
 
 @pytest.fixture
@@ -66,7 +72,8 @@ def results(folder):
 FIGURES = ("pixel_auroc", "aupro", "best_iou", "image_auroc")
 
 
-def test_table_1_has_every_figure(rows):
+def test_table_1_has_every_figure(run):
+    rows, _ = run
     found = {row["method"]: row for row in rows}
     assert {*ucsd_ped1.TABLE_1, "distance-from-mean"} <= found.keys()
     for row in rows:
@@ -76,10 +83,8 @@ def test_table_1_has_every_figure(rows):
     assert len(attention) == 3
 
 
-def test_what_is_scored_and_what_the_paper_says_is_printed(rows, config, capsys):
-    capsys.readouterr()
-    assert ucsd_ped1.main(config) == rows
-    out = capsys.readouterr().out
+def test_what_is_scored_and_what_the_paper_says_is_printed(run):
+    _, out = run
     assert "published: VAE attention, 25x25" in out
     assert "says neither which test clips were scored" in out
     assert "Protocol ped1_10" in out
@@ -89,13 +94,13 @@ def test_what_is_scored_and_what_the_paper_says_is_printed(rows, config, capsys)
 
 
 @pytest.mark.parametrize("name", ["figure5", "panel", "curves", "training"])
-def test_every_picture_is_drawn(rows, folder, name):
+def test_every_picture_is_drawn(run, folder, name):
     with Image.open(folder / "run" / "ped1" / f"{name}.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
 def test_by_frames_the_same_network_is_scored_without_pixels(
-    rows, config, folder, capsys
+    run, config, folder, capsys
 ):
     log = folder / "run" / "ped1" / "metrics.jsonl"
     before = log.read_text()
@@ -111,25 +116,22 @@ def test_by_frames_the_same_network_is_scored_without_pixels(
     assert "no figures of pixels" in capsys.readouterr().out
 
 
-def test_another_annotation_says_that_nothing_compares(
-    config, folder, data_dir, capsys
+def test_another_annotation_scores_every_clip_and_says_that_nothing_compares(
+    config, tmp_path
 ):
-    masks = folder / "masks"
     for number in range(1, 7):
         clip = walkway.render_clip(f"Test{number:03}", seed=0, frames=8)
-        (masks / f"Test{number:03}_gt").mkdir(parents=True)
+        masks = tmp_path / f"Test{number:03}_gt"
+        masks.mkdir()
         for index, frame in enumerate(clip, 1):
             mask = Image.fromarray(frame.mask.astype(np.uint8) * np.uint8(255))
-            mask.save(masks / f"Test{number:03}_gt" / f"frame{index}.bmp")
-    full = dataclasses.replace(
-        changed(config, workdir=str(folder / "full")),
-        protocol="ped1_full",
-        masks_dir=str(masks),
-    )
-    assert all(row["pixel_auroc"] is not None for row in ucsd_ped1.main(full))
-    out = capsys.readouterr().out
-    assert "no published figure compares" in out
-    assert "published: " not in out
+            mask.save(masks / f"frame{index}.bmp")
+    full = dataclasses.replace(config, protocol="ped1_full", masks_dir=str(tmp_path))
+    test = ucsd_ped1.load(full, full.settings).test
+    assert test.has_masks
+    assert len(test.images) == 6 * 8
+    assert {f"Test00{number}" for number in range(1, 7)} < set(test.defects)
+    assert "no published figure compares" in ucsd_ped1.NOTES["ped1_full"]
 
 
 def test_without_a_folder_it_is_called_synthetic(config, data_dir, monkeypatch, capsys):
