@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments import localisation, mvtec, published, runner
-from experiments.methods import METHODS
+from experiments.methods import DEFAULT_METHOD, METHODS
 from experiments.tables import COLUMNS, MEAN
 from vae_jax import train
 from vae_jax.data import synthetic
@@ -196,7 +196,9 @@ def truncate(path):
 
 
 def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys):
-    data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=12, test=14)
+    data = synthetic.write_synthetic(
+        tmp_path / "data", image_size=48, train=12, test=14
+    )
     parts = (data / "synthetic_gear" / "train" / "good").rename(tmp_path / "my_parts")
     normal_only = dataclasses.replace(
         changed(config, workdir=str(tmp_path / "run")),
@@ -210,6 +212,29 @@ def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys):
     assert all(row["validation_aupro"] is not None for row in rows)
     assert "validation prefers" in capsys.readouterr().out
     assert (tmp_path / "run" / "my_parts" / "latents.png").exists()
+
+
+def test_baselines_stand_in_the_table_and_are_not_trained_twice(config, folder):
+    with_baselines = dataclasses.replace(
+        changed(
+            config,
+            methods=("ae-ssim", "anogan", "paper@relu1"),
+            baseline_steps=2,
+            baseline_size=32,
+            baseline_batch_size=8,
+            anogan_width=2,
+        ),
+        category=("synthetic_gear",),
+    )
+    rows = mvtec.main(with_baselines)
+    names = [row["method"] for row in rows]
+    assert names == [DEFAULT_METHOD, "ae-ssim", "anogan", "paper@relu1"]
+    assert {row["kind"] for row in rows[1:3]} == {"baseline"}
+    assert all(math.isfinite(row["aupro"]) for row in rows)
+    log = folder / "run" / "synthetic_gear" / "baselines" / "anogan" / "metrics.jsonl"
+    before = log.read_text()
+    assert mvtec.main(with_baselines) == rows
+    assert log.read_text() == before
 
 
 def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys):
