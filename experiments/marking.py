@@ -29,7 +29,7 @@ _PALETTE = np.stack(
     ],
     axis=1,
 )
-_OPACITY = (255 * 0.85 * np.sqrt(_STRENGTHS)).round().astype(int).tolist()
+_OPACITY = (255 * 0.85 * _STRENGTHS).round().astype(int).tolist()
 _OUTLINE = (0, 229, 255)
 _OUTLINES_PER_SIDE = 400
 """The outline of a mask is as wide as this part of the shorter side."""
