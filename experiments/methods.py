@@ -2,36 +2,30 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from experiments import ablation, maps
 from experiments.explainer import (
     Explainer,
     Fitted,
     HostImages,
     Images,
+    Maps,
     encode,
-    input_gradient,
     over_batches,
-    residual,
-    whitened_residual_times_gradient,
 )
-from vae_jax import anomaly, attention, losses
-from vae_jax.attention import Rule, Score
-from vae_jax.baselines import floors
+from experiments.maps import MapFunction, at_input, attend
+from vae_jax import attention, losses
+from vae_jax.attention import OFFICIAL, PAPER, REPRO2021, sum_of_latents
 
-Maps = Float[Array, "batch height width"]
 HostMaps = Float[np.ndarray, "image height width"]
 Kind = Literal["attention", "baseline", "floor"]
-MapFunction = Callable[[Explainer, Fitted, Images], Maps]
-
-CALIBRATION_FLOOR = 1.0
-"""Of `anomaly.calibrate`: half of the divisor of an average pixel."""
 
 
 class Method(NamedTuple):
@@ -48,7 +42,7 @@ def lookup(name: str) -> Method:
         KeyError: There is none.
     """
     base, _, tap = name.partition("@")
-    method = METHODS[base]
+    method = (METHODS | ABLATION)[base]
     if not tap:
         return method
 
@@ -91,115 +85,75 @@ def latent_maps(
     return np.asarray(maps[0]), np.asarray(losses.gaussian_kl(*posterior)[0])
 
 
-def _whitened(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    maps = whitened_residual_times_gradient(
-        explainer, fitted.variables, fitted.spectrum, images
-    )
-    return anomaly.gaussian_blur(maps, sigma=explainer.blur)
-
-
-def _calibrated(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    return anomaly.calibrate(
-        _whitened(explainer, fitted, images),
-        fitted.usual_map,
-        sigma=2 * explainer.blur,
-        floor=CALIBRATION_FLOOR,
-    )
-
-
-def _residual_times_gradient(
-    explainer: Explainer, fitted: Fitted, images: Images
-) -> Maps:
-    maps = anomaly.residual_times_gradient(
-        residual(explainer, fitted.variables, images),
-        input_gradient(explainer, fitted.variables, images),
-    )
-    return anomaly.gaussian_blur(maps, sigma=explainer.blur)
-
-
-def _gradient(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    gradient = input_gradient(explainer, fitted.variables, images)
-    return anomaly.gaussian_blur(jnp.abs(gradient).mean(-1), sigma=explainer.blur)
-
-
-def _attend(score: Score, rule: Rule) -> MapFunction:
-    def maps(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-        return attention.attention_maps(
-            explainer.model,
-            fitted.variables,
-            images,
-            tap=explainer.tap,
-            score=score,
-            rule=rule,
-        )
-
-    return maps
-
-
-def _alone(rule: Rule) -> Rule:
-    """The rule at a batch of one: else maps of different batches do not compare."""
-    return dataclasses.replace(rule, grad_norm="rms_image")
-
-
-def _attend_normal_difference(
-    explainer: Explainer, fitted: Fitted, images: Images
-) -> Maps:
-    score = attention.normal_difference(*fitted.aggregate)
-    return _attend(score, attention.PAPER)(explainer, fitted, images)
-
-
-def _residual(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    return jnp.abs(residual(explainer, fitted.variables, images)).mean(-1)
-
-
-def _smoothed_residual(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    maps = _residual(explainer, fitted, images)
-    return anomaly.gaussian_blur(maps, sigma=explainer.blur)
-
-
-def _local_contrast(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    del explainer, fitted
-    return floors.local_contrast(images)
-
-
-def _distance_from_mean(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    del explainer
-    return floors.distance_from_mean(images, fitted.mean_image)
-
-
-def _silhouette(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
-    del explainer, fitted
-    return floors.silhouette(images)
-
-
-DEFAULT_METHOD = "whitened-calibrated"
-"""Of the attention methods, that with the best AUPRO + IoU on artificial defects pasted
-on validation images, in the mean over the synthetic categories and screw."""
+DEFAULT_METHOD = "whitened-expected"
+"""Of all methods of the VAE, that with the best AUPRO + IoU on artificial defects
+pasted on validation images, in the mean over the synthetic categories and screw."""
 METHODS = {
-    DEFAULT_METHOD: Method("attention", _calibrated),
-    "whitened": Method("attention", _whitened),
-    "residual-x-gradient": Method("attention", _residual_times_gradient),
-    "gradient": Method("attention", _gradient),
-    "kl": Method("attention", _attend(attention.kl, attention.PAPER)),
-    "squared-norm": Method(
-        "attention", _attend(attention.squared_norm, attention.PAPER)
+    DEFAULT_METHOD: Method("attention", maps.expected),
+    "whitened-calibrated": Method("attention", maps.calibrated),
+    "whitened": Method("attention", maps.whitened),
+    "residual-x-gradient": Method(
+        "attention", at_input(maps.reconstruction_error, times_residual=True)
     ),
-    "normal-difference": Method("attention", _attend_normal_difference),
-    "paper": Method("attention", _attend(attention.sum_of_latents, attention.PAPER)),
-    "official": Method(
-        "attention", _attend(attention.sum_of_latents, _alone(attention.OFFICIAL))
-    ),
-    "repro2021": Method(
-        "attention", _attend(attention.sum_of_latents, _alone(attention.REPRO2021))
-    ),
-    "residual": Method("baseline", _residual),
-    "residual-smoothed": Method("baseline", _smoothed_residual),
-    "local-contrast": Method("floor", _local_contrast),
-    "distance-from-mean": Method("floor", _distance_from_mean),
-    "silhouette": Method("floor", _silhouette),
+    "gradient": Method("attention", at_input(maps.reconstruction_error)),
+    "kl": Method("attention", attend(attention.kl, PAPER)),
+    "squared-norm": Method("attention", attend(attention.squared_norm, PAPER)),
+    "normal-difference": Method("attention", maps.normal_difference),
+    "paper": Method("attention", attend(sum_of_latents, PAPER)),
+    "official": Method("attention", attend(sum_of_latents, maps.alone(OFFICIAL))),
+    "repro2021": Method("attention", attend(sum_of_latents, maps.alone(REPRO2021))),
+    "residual": Method("baseline", maps.absolute_residual),
+    "residual-smoothed": Method("baseline", maps.smoothed_residual),
+    "local-contrast": Method("floor", maps.local_contrast),
+    "distance-from-mean": Method("floor", maps.distance_from_mean),
+    "silhouette": Method("floor", maps.silhouette),
 }
 """Every map that is compared, by the name it has in tables; the default comes first.
 
-whitened: the residual times the gradient of the reconstruction error at the input,
-both whitened by the spectrum of normal residuals. whitened-calibrated: the same,
-divided by what is usual at each pixel."""
+With r the residual and g the gradient of the reconstruction error at the input, all
+smoothed:
+
+gradient, residual-x-gradient: |g| and |r| |g| (Zimmerer et al. 2019).
+whitened: |W r| |W g|, W weakening the frequencies that normal residuals are made of.
+whitened-calibrated: the same over its mean on normal images, pixel by pixel.
+whitened-expected: the same over what the reconstruction lets expect of it.
+kl, squared-norm, normal-difference, paper, official, repro2021: Eq. 2 of Liu et al.
+2020 at the tap, of the KL, of ||z||²/2, of Eq. 4, and of the sum of z by three rules.
+"""
+ABLATION = {
+    "elbo-gradient": Method("attention", at_input(maps.negative_elbo)),
+    "kl-gradient": Method("attention", at_input(maps.divergence)),
+    "residual-x-elbo-gradient": Method(
+        "attention", at_input(maps.negative_elbo, times_residual=True)
+    ),
+    "residual-x-kl-gradient": Method(
+        "attention", at_input(maps.divergence, times_residual=True)
+    ),
+    "pointwise-elbo": Method("attention", ablation.at_finest_tap(maps.negative_elbo)),
+    "pointwise-kl": Method("attention", ablation.at_finest_tap(maps.divergence)),
+    "normal-difference-sampled": Method(
+        "attention", ablation.sampled_normal_difference
+    ),
+    "feature-distance": Method("baseline", ablation.feature_distance),
+    "feature-distance-x-attention": Method(
+        "attention", ablation.feature_distance_times_attention
+    ),
+    "feature-residual": Method("baseline", ablation.feature_residual),
+    "feature-residual-fused": Method("baseline", ablation.fused_taps),
+    "restoration": Method("attention", ablation.restoration),
+    "expected-feature-fused": Method("attention", ablation.fused),
+}
+"""What else was tried, of which none is the default; each answers a question.
+
+elbo-gradient, kl-gradient, and times the residual: which term of the objective
+localises, at the input (Zimmerer et al. 2019)?
+pointwise-elbo, pointwise-kl: and at the finest tap, as sum_k |G_k A_k|?
+normal-difference-sampled: does sampling Eq. 4 help?
+feature-distance: do activations that are unusual localise (Mahalanobis distance of the
+channels at the finest tap from normal ones)? feature-distance-x-attention: times the
+attention of ||z||²/2?
+feature-residual: and activations unlike those of the reconstruction? -fused: at every
+resolution?
+restoration: does descending to a normal image (Dehaene et al. 2020)?
+expected-feature-fused: do the two best kinds agree on more than either knows?
+"""

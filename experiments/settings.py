@@ -58,7 +58,8 @@ class Settings:
     """Where maps and masks are compared: the model's size or the published one."""
     methods: tuple[str, ...] = ("vae", "floor")
     """Maps to compare: names as in the table, name@tap for another tap, or groups: vae
-    (what the VAE alone gives), floor, baseline (networks of their own), all."""
+    (what the VAE alone gives), ablation (and all else that was tried of it), floor,
+    baseline (networks of their own), all (but the ablation)."""
     baseline_steps: int | None = None
     """Training steps of each baseline; default: as published, hours without a GPU."""
     baseline_size: int | None = None
