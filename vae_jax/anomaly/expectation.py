@@ -93,7 +93,7 @@ def _positive(activation: Activation) -> Array:
 
 
 def _at_size(features: Array, size: tuple[int, ...], sigma: float) -> Array:
-    shape = (len(features), *size, features.shape[-1])
+    shape = (features.shape[0], *size, features.shape[-1])
     return gaussian_blur(jax.image.resize(features, shape, "bilinear"), sigma=sigma)
 
 
