@@ -75,6 +75,11 @@ def select(settings: Settings) -> dict[str, Kind]:
     return chosen
 
 
+def of_the_vae(settings: Settings) -> list[str]:
+    """Those of the methods that need no network of their own: one program makes all."""
+    return [name for name in select(settings) if name not in BASELINES]
+
+
 def taps_of(settings: Settings) -> list[str]:
     """Every tap that the settings name."""
     named = [name.partition("@")[2] for name in select(settings)]
@@ -91,7 +96,7 @@ def compare(
     """Trains the baselines among the methods, and makes all maps of all methods."""
     kinds = select(settings)
     pasted, masks = artificial_defects(data.validation, seed=settings.seed)
-    own = [name for name in kinds if name not in BASELINES]
+    own = of_the_vae(settings)
     test, normal, pasted_maps = (
         make_maps(own, explainer, fitted, images)
         for images in (data.test.images, data.validation, pasted)

@@ -27,7 +27,7 @@ TAPS = ("conv1", "conv2", "conv3")
 """The convolutions of Table 1: maps of half, a quarter and an eighth of the side."""
 TABLE_1 = (*(f"paper@{tap}" for tap in TAPS), "residual")
 SHOWN = (*TABLE_1, "distance-from-mean")
-"""In the panel."""
+"""In the panel, and the default method after them."""
 SYNTHETIC = "synthetic_walkway"
 WIDTH_OVER_HEIGHT = 238 / 158
 MOST_COLUMNS = 8
@@ -147,7 +147,7 @@ def main(config: Config) -> list[dict[str, Any]]:
         network = localisation.fit(settings, data, augment.NONE)
         results.append(localisation.evaluate(settings, data, augment.NONE, network))
         if train.is_primary():
-            draw_figure_5(settings.folder / data.category, network, data)
+            draw_figure_5(settings, network, data)
         # After each run: a failure in the next one loses nothing.
         found = localisation.write_results(
             results,
@@ -201,19 +201,22 @@ def load(config: Config, settings: Settings) -> "CategoryData":
         )
 
 
-def draw_figure_5(folder: Path, network: "Fit", data: "CategoryData") -> None:
-    """Draws figure5.png: frames, truth, and the maps of each method of the table.
+def draw_figure_5(settings: Settings, network: "Fit", data: "CategoryData") -> None:
+    """Draws figure5.png: frames, truth, and maps of those methods that were asked for.
 
     Each method has one colour scale for all frames, the normal one among them.
     """
-    from experiments.methods import make_maps
+    from experiments.comparison import of_the_vae
+    from experiments.methods import DEFAULT_METHOD, make_maps
     from vae_jax import plots
     from vae_jax.data.images import to_float
 
     chosen = telling_frames(data.test)
     indices = list(chosen.values())
     frames, masks = data.test.images[indices], data.test.masks[indices]
-    maps = make_maps(SHOWN, *network, frames)
+    own = of_the_vae(settings)  # all, which the program at hand makes
+    maps = make_maps(own, *network, frames)
+    shown = [name for name in (*SHOWN, DEFAULT_METHOD) if name in own]
     examples = [
         plots.Comparison(
             title=title,
@@ -226,9 +229,9 @@ def draw_figure_5(folder: Path, network: "Fit", data: "CategoryData") -> None:
         )
     ]
     plots.save_comparison(
-        folder / "figure5.png",
+        settings.folder / data.category / "figure5.png",
         examples,
-        limits={name: plots.common_limits(maps[name]) for name in SHOWN},
+        limits={name: plots.common_limits(maps[name]) for name in shown},
         title=f"{data.category}: maps of three convolutions, residual, mean frame",
         width_over_height=WIDTH_OVER_HEIGHT,
     )
