@@ -11,7 +11,7 @@ What the commands print, on which machine and in which time: docs/results.md.
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,33 +106,11 @@ def main(config: Config) -> list[dict[str, Any]]:
     """Trains on and evaluates every category; returns the rows of the table."""
     # Imported here: --help must answer at once.
     from experiments import localisation, published
-    from vae_jax.data import augment, mvtec_ad, synthetic
 
-    localisation.check(config.settings)
-    cache = Path(config.cache_dir).expanduser()
-    data_dir = config.data_dir or synthetic.write_synthetic(
-        cache / f"synthetic-{synthetic.VERSION}"
-    )
-    names = select_categories(config.category, mvtec_ad.find_categories(data_dir))
-    # All before the first is trained on: what is wrong shows at once.
-    for name in names:
-        mvtec_ad.prepare(
-            data_dir, name, cache / "prepared", missing_masks=config.missing_masks
-        )
     source = config.data_dir or "embedded synthetic set"
     results = []
-    for name, settings in itertools.product(names, config.settings.of_each_seed()):
-        localisation.say(f"{name}, seed {settings.seed}")
-        data = localisation.load(
-            settings,
-            data_dir,
-            name,
-            prepared_dir=cache / "prepared",
-            channels=config.channels,
-            missing_masks=config.missing_masks,
-        )
-        permitted = augment.augmentation_for(name) if settings.augment else augment.NONE
-        results.append(localisation.run(settings, data, permitted))
+    for run in each_run(config):
+        results.append(localisation.run(*run))
         # After each run: a failure in the next one loses nothing.
         found = localisation.write_results(
             results,
@@ -150,6 +128,40 @@ def main(config: Config) -> list[dict[str, Any]]:
         notes=[published.CAVEAT] if found.published else [],
     )
     return found.rows
+
+
+def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
+    """Settings, data and augmentation of each category and seed, one after the other.
+
+    Raises:
+        ValueError: On the first of them, for what would fail only after training.
+    """
+    from experiments import localisation
+    from vae_jax.data import augment, mvtec_ad, synthetic
+
+    localisation.check(config.settings)
+    cache = Path(config.cache_dir).expanduser()
+    data_dir = config.data_dir or synthetic.write_synthetic(
+        cache / f"synthetic-{synthetic.VERSION}"
+    )
+    names = select_categories(config.category, mvtec_ad.find_categories(data_dir))
+    # All before the first is trained on: what is wrong shows at once.
+    for name in names:
+        mvtec_ad.prepare(
+            data_dir, name, cache / "prepared", missing_masks=config.missing_masks
+        )
+    for name, settings in itertools.product(names, config.settings.of_each_seed()):
+        localisation.say(f"{name}, seed {settings.seed}")
+        data = localisation.load(
+            settings,
+            data_dir,
+            name,
+            prepared_dir=cache / "prepared",
+            channels=config.channels,
+            missing_masks=config.missing_masks,
+        )
+        permitted = augment.augmentation_for(name) if settings.augment else augment.NONE
+        yield settings, data, permitted
 
 
 def select_categories(asked: Sequence[str], found: Sequence[str]) -> list[str]:

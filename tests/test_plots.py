@@ -120,3 +120,24 @@ def test_a_matrix_is_coloured_by_value_and_blank_where_there_is_none(folder):
     assert high[2] > high[0] + 50  # blue
     np.testing.assert_allclose(middle, 247, atol=1)
     np.testing.assert_array_equal(blank, 255)
+
+
+def test_sanity_has_a_line_for_each_method(folder):
+    falling = np.linspace(1.0, 0.0, 5)
+    path = folder / "sanity.png"
+
+    def draws_a_third_colour(*methods):
+        plots.save_sanity(
+            path,
+            layers=["top", "bottom"],
+            correlation=dict.fromkeys(methods, np.array([0.5, 0.1])),
+            share=1 - falling,
+            deletion=dict.fromkeys(methods, falling),
+            insertion=dict.fromkeys([*methods, "random"], 1 - falling),
+            title="title",
+        )
+        green = np.array([0x2C, 0xA0, 0x2C])  # the third of matplotlib's lines
+        return (pixels(path) == green).all(-1).any()
+
+    assert draws_a_third_colour("a", "b")
+    assert not draws_a_third_colour("a")

@@ -219,6 +219,41 @@ def save_matrix(
     _save(figure, path)
 
 
+def save_sanity(
+    path: Path,
+    *,
+    layers: Sequence[str],
+    correlation: Mapping[str, Float[np.ndarray, " layer"]],
+    share: Float[np.ndarray, " point"],
+    deletion: Mapping[str, Float[np.ndarray, " point"]],
+    insertion: Mapping[str, Float[np.ndarray, " point"]],
+    title: str,
+) -> None:
+    """Draws a line a method: maps as layers are forgotten, scores as pixels go over.
+
+    `layers` are in the order in which they are forgotten.
+    """
+    figure = Figure(figsize=(16, 5), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    places = np.arange(len(layers) + 1)
+    for values in correlation.values():
+        left.plot(places, [1.0, *values])
+    left.set_xticks(places, ["trained", *layers], rotation=90, fontsize=7)
+    left.set(title="layers forgotten", ylabel="rank correlation with the map")
+    for axis, curves, label in (
+        (middle, deletion, "pixels drawn as normal"),
+        (right, insertion, "pixels of the image put back"),
+    ):
+        for method, values in curves.items():
+            axis.plot(share, values, ":" if method == "random" else "-", label=method)
+        axis.set(title=label, xlabel="share of the pixels", ylabel="negative ELBO")
+    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    for axis in (left, middle, right):
+        axis.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=11, color=_INK)
+    _save(figure, path)
+
+
 def _grid(
     rows: int, columns: int, *, title: str, width_over_height: float = 1.0
 ) -> tuple[Figure, np.ndarray]:
