@@ -47,12 +47,12 @@ def deploy(
         images=data.validation,
         maps=normal_maps,
         calibration=known,
-        about=_about(settings, data),
+        about=_about(settings, data, explainer),
         tolerance=TOLERANCES[settings.dtype],
     )
     good = data.test.images[~data.test.is_anomalous]
     return {
-        "method": DEFAULT_METHOD,
+        "method": explainer.choice,
         "file": FILE,
         "bytes": (folder / FILE).stat().st_size,
         "largest_difference": detector.metadata["check"]["largest_difference"],
@@ -111,13 +111,13 @@ def _maps(explainer: Explainer, fitted: Fitted, images: Array) -> Array:
     return lookup(DEFAULT_METHOD).maps(explainer, fitted, images)
 
 
-def _about(settings: Settings, data: CategoryData) -> Row:
+def _about(settings: Settings, data: CategoryData, explainer: Explainer) -> Row:
     """What a detector's users may want to know of its making."""
     told = dataclasses.asdict(settings)
     del told["workdir"]  # a place on the machine that trained
     return {
         "category": data.category,
-        "method": DEFAULT_METHOD,
+        "method": explainer.choice,
         "tap": settings.tap,
         "settings": told,
         "data": {

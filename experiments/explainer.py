@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 from vae_jax import anomaly, attention
 from vae_jax.anomaly import ChannelStatistics
 from vae_jax.attention import Likelihood, NormalAggregate, Score
+from vae_jax.baselines.floors import GrayStatistics, gray_statistics
 from vae_jax.data import pipeline
 from vae_jax.data.category import ImageSource
 from vae_jax.models import VAE, VAEOutput
@@ -39,6 +40,8 @@ class Explainer:
     """The encoder activation that attention explains."""
     blur: float
     """Standard deviation, in pixels, that smooths residuals and input gradients."""
+    choice: str = "whitened-expected"
+    """The method that the method "chosen" stands for, see `choice.choose`."""
 
 
 class Fitted(NamedTuple):
@@ -46,6 +49,8 @@ class Fitted(NamedTuple):
 
     variables: Variables
     mean_image: Float[Array, "height width channel"]
+    gray: GrayStatistics
+    """Of each pixel, for the variation model."""
     aggregate: NormalAggregate
     """Of the posteriors, for Eq. 4."""
     spectrum: Float[Array, "height width channel"]
@@ -165,6 +170,7 @@ def fit_normals(
     return Fitted(
         variables,
         jnp.asarray(mean_image, jnp.float32),
+        gray_statistics(images),
         attention.normal_aggregate(jnp.asarray(mean), jnp.asarray(logvar)),
         spectrum,
         usual_map,

@@ -63,7 +63,7 @@ def gallery(
     return html.make_section(
         data.category,
         items,
-        method=DEFAULT_METHOD,
+        method=explainer.choice,
         normal_scores=_image_scores(normal_maps),
         normal_maps=normal_maps,
         image_threshold=image_threshold,

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments import tables
+from experiments.choice import choose
 from experiments.comparison import compare, select, taps_of
 from experiments.deployment import deploy, describe
 from experiments.evaluation import score_choice, score_defects, score_methods
@@ -92,10 +93,13 @@ class Fit(NamedTuple):
 
 
 def fit(settings: Settings, data: CategoryData, augmentation: Augmentation) -> Fit:
-    """Trains on the normal images of one category, or resumes."""
+    """Trains on the normal images of one category, or resumes, and chooses a map."""
     explainer = build_explainer(settings, channels=data.channels)
     variables = train_vae(settings, explainer, data, augmentation)
-    return Fit(explainer, fit_normals(explainer, variables, data.train))
+    fitted = fit_normals(explainer, variables, data.train)
+    chosen = choose(explainer, fitted, data.validation, seed=settings.seed)
+    say(f"{data.category}: artificial defects prefer {chosen.choice}")
+    return Fit(chosen, fitted)
 
 
 def run(settings: Settings, data: CategoryData, augmentation: Augmentation) -> Result:
@@ -126,7 +130,8 @@ def evaluate(
         {"category": data.category, **row}
         for row in score_defects(of_interest, compared.test, data.test)
     ]
-    result = Result(data.category, settings.seed, rows, defects, _about(data))
+    about = {"chosen": network.explainer.choice, **_about(data)}
+    result = Result(data.category, settings.seed, rows, defects, about)
     if not train.is_primary():
         return result
     folder = settings.folder / data.category

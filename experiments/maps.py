@@ -146,3 +146,9 @@ def silhouette(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
     """See `floors`."""
     del explainer, fitted
     return floors.silhouette(images)
+
+
+def variation(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
+    """See `floors`."""
+    del explainer
+    return floors.variation(images, *fitted.gray)

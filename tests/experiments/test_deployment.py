@@ -139,12 +139,12 @@ def test_few_held_out_images_promise_what_they_can(row, folder):
     assert usual_level(few) == 0.2
 
 
-def test_the_file_says_how_it_was_made_and_not_where(row, folder, settings):
-    del row
+def test_the_file_says_how_it_was_made_and_not_where(row, folder, settings, trained):
+    assert row["method"] == trained[0].choice
     with zipfile.ZipFile(folder / "detector.zip") as archive:
         about = json.loads(archive.read("metadata.json"))["about"]
     assert about["category"] == "nuts"
-    assert about["method"] == DEFAULT_METHOD
+    assert about["method"] == trained[0].choice
     assert about["data"]["sha256"] == "0" * 64
     assert about["settings"]["epochs"] == settings.epochs
     assert b"secret/place" not in (folder / "detector.zip").read_bytes()

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import types
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def explained(monkeypatch):
 
 def section(data, compared, **changes):
     settings = {"image_threshold": 8.0, "pixel_threshold": 5.0, "curves": list(KINDS)}
-    return gallery.gallery(None, None, data, compared, **settings | changes)
+    network = types.SimpleNamespace(choice="whitened")
+    return gallery.gallery(network, None, data, compared, **settings | changes)
 
 
 def test_every_test_image_is_counted_and_shown_with_its_score(explained):

@@ -79,6 +79,15 @@ def test_a_map_is_the_same_alone_and_in_a_batch(network, fitted, images, found):
         )
 
 
+def test_the_chosen_map_is_that_of_the_choice(network, fitted, images, found):
+    other = dataclasses.replace(network, choice="whitened")
+    np.testing.assert_array_equal(found["chosen"], found[network.choice])
+    chosen = make_maps(("chosen",), other, fitted, images)["chosen"]
+    np.testing.assert_allclose(chosen, found["whitened"], rtol=1e-4)
+    deployed = jax.jit(lambda x: lookup("chosen").maps(other, fitted, x))
+    np.testing.assert_allclose(deployed(images / np.float32(255)), chosen, rtol=1e-3)
+
+
 def test_no_image_has_no_map(network, fitted, images):
     assert make_maps(("paper",), network, fitted, images[:0])["paper"].shape == (
         0,

@@ -41,6 +41,7 @@ def test_a_typo_in_a_flag_suggests_the_right_one(capsys):
     assert stopped.value.code == 2
     complaint = capsys.readouterr().err
     assert "--steps" in complaint
+    assert complaint.count("Unrecognized") == 1
     assert complaint.count("\n") == 1
 
 
