@@ -141,10 +141,9 @@ def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
             return cli() if default is None else cli(default=default)
     except SystemExit as stopped:
         if complaint.getvalue():
-            # tyro draws a box of many lines, in ASCII at need, with a title above what
-            # repeats it; one line will do.
-            inside = re.sub(r"(?m)^[\u256d+].*$", "", complaint.getvalue())
-            words = re.sub(r"(?m)[\u2500-\u257f]|-{4,}|^\||\|$", " ", inside).split()
+            # tyro draws a box of many lines below a title; one line will do.
+            _, _, inside = complaint.getvalue().partition("\n")
+            words = re.sub("[\u2500-\u257f]|-{4,}", " ", inside).split()
             print("error:", *words, file=sys.stderr)
         raise stopped
 
