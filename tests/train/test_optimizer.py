@@ -1,8 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from vae_jax.train import adam, learning_rate
+from vae_jax.train import adam, by_part, learning_rate
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -56,3 +57,27 @@ def test_adam_sees_the_clipped_gradient():
 def test_weight_decay_is_decoupled_from_the_gradient():
     made = updates(adam(0.01, weight_decay=0.1), [0.0], parameter=3.0)
     np.testing.assert_allclose(made, [-0.01 * 0.1 * 3.0], rtol=1e-5)
+
+
+def test_the_betas_are_the_decay_rates_of_the_means():
+    # Gradients 1 and 3: means (0.5 * 0.5 + 0.5 * 3) / 0.75 and
+    # (0.9 * 0.1 + 0.1 * 9) / 0.19, bias corrected.
+    second = -0.01 * (1.75 / 0.75) / np.sqrt(0.99 / 0.19)
+    made = updates(adam(0.01, betas=(0.5, 0.9)), [1.0, 3.0])
+    np.testing.assert_allclose(made, [-0.01, second], rtol=1e-4)
+
+
+def test_each_part_has_its_own_optimiser():
+    optimizer = by_part({"vae": optax.sgd(0.1), "discriminator": optax.sgd(1.0)})
+    params = {"discriminator": jnp.ones(2), "vae": {"a": jnp.ones(3), "b": jnp.ones(1)}}
+    made, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(made["discriminator"], -np.ones(2))
+    np.testing.assert_allclose(made["vae"]["a"], -0.1 * np.ones(3), rtol=1e-6)
+    np.testing.assert_allclose(made["vae"]["b"], [-0.1], rtol=1e-6)
+
+
+def test_every_part_needs_an_optimiser():
+    optimizer = by_part({"vae": optax.sgd(0.1)})
+    wanted = r"parameters, \['discriminator', 'vae'\], got \['vae'\]\.$"
+    with pytest.raises(ValueError, match=wanted):
+        optimizer.init({"vae": jnp.ones(2), "discriminator": jnp.ones(2)})

@@ -3,25 +3,31 @@
 from vae_jax.train.checkpoint import Checkpoints
 from vae_jax.train.interrupt import Interrupted
 from vae_jax.train.loop import fit
-from vae_jax.train.optimizer import adam, learning_rate
+from vae_jax.train.optimizer import adam, by_part, learning_rate
+from vae_jax.train.runs import Drawn, create_runs, one_run
 from vae_jax.train.sharding import (
     check_batch_size,
     data_mesh,
     initialize_distributed,
     is_primary,
     local_copy,
+    runs_mesh,
 )
 from vae_jax.train.state import TrainState, create_state
-from vae_jax.train.step import Aux, LossFn, make_train_step
+from vae_jax.train.step import Aux, LossFn, TunedLossFn, make_train_step
 
 __all__ = [
     "Aux",
     "Checkpoints",
+    "Drawn",
     "Interrupted",
     "LossFn",
     "TrainState",
+    "TunedLossFn",
     "adam",
+    "by_part",
     "check_batch_size",
+    "create_runs",
     "create_state",
     "data_mesh",
     "fit",
@@ -30,4 +36,6 @@ __all__ = [
     "learning_rate",
     "local_copy",
     "make_train_step",
+    "one_run",
+    "runs_mesh",
 ]

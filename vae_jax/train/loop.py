@@ -1,33 +1,31 @@
 """The training loop: dispatch, log, evaluate, save, stop; the same for every model."""
 
 import contextlib
-import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import PyTree
+from jaxtyping import Array, Float
 
 from vae_jax.train.checkpoint import Checkpoints
+from vae_jax.train.dispatch import Batches, DrawnInputs, HostInputs
 from vae_jax.train.interrupt import Interrupted, watch_for_interruption
+from vae_jax.train.journal import Journal
 from vae_jax.train.progress import Display
 from vae_jax.train.recorder import Recorder
-from vae_jax.train.sharding import check_batch_size, is_primary, put_batches
+from vae_jax.train.runs import Drawn
+from vae_jax.train.sharding import is_primary
 from vae_jax.train.state import TrainState
-from vae_jax.train.step import Metrics, TrainStep, jit_steps
+from vae_jax.train.step import TrainStep
 
-Batches = Callable[[int], Iterator[PyTree]]
-Evaluate = Callable[[TrainState], Mapping[str, float]]
-
-_IN_FLIGHT = 2  # dispatches the host may be ahead of the device
+Figure = float | np.ndarray | Float[Array, " run"]
+Evaluate = Callable[[TrainState], Mapping[str, Figure]]
 
 
 def fit(
     state: TrainState,
     train_step: TrainStep,
-    batches: Batches,
+    batches: Batches | Drawn,
     *,
     steps: int,
     mesh: Mesh,
@@ -45,9 +43,11 @@ def fit(
         train_step: `(state, batch) -> (state, metrics)`, from `make_train_step`.
         batches: `batches(start)` iterates over the batches of this process from index
             `start` on; batch k, always the same, is used by the k-th step from 0.
-            Leaves are numpy [local batch, ...].
+            Leaves are numpy [local batch, ...]. Or `Drawn`: the steps of many runs
+            are made at once, `state` is from `create_runs`, and metrics and figures
+            are [run].
         steps: Length of the run.
-        mesh: The devices, from `data_mesh`.
+        mesh: The devices, from `data_mesh`; from `runs_mesh` for many runs.
         checkpoints: Where the run is saved, and in whose workdir it is logged. None
             writes nothing.
         evaluate: Figures of a state, the same in every process. Called every
@@ -61,9 +61,11 @@ def fit(
     Raises:
         Interrupted: After SIGTERM or Ctrl-C, when the state is saved (a SystemExit with
             code 143 or 130). Not without `checkpoints`.
-        FloatingPointError: A metric was not finite; names the step and the metrics.
-        ValueError: A number of steps is not positive, the batch size does not divide
-            over the devices, the batches ended early, or the checkpoint is of another
+        FloatingPointError: A metric was not finite; names the step, the metrics and,
+            of many, the runs.
+        ValueError: A number of steps is not positive, the batch size or the number of
+            runs does not divide over the devices, the batches ended early, a
+            hyper-parameter is not one for each run, or the checkpoint is of another
             configuration.
         OSError: A checkpoint could not be written.
     """
@@ -81,18 +83,22 @@ def fit(
             f"fit: steps must not be less than those already made, got {steps} with a "
             f"checkpoint of step {start}."
         )
+    labels = batches.labels(state) if isinstance(batches, Drawn) else ()
     with contextlib.ExitStack() as stack:
-        journal = _open_journal(stack, checkpoints, start, steps, log_every=log_every)
+        journal = _open_journal(
+            stack, checkpoints, start, steps, log_every=log_every, runs=labels
+        )
         watch = watch_for_interruption() if checkpoints else contextlib.nullcontext()
         interrupted = stack.enter_context(watch) or (lambda: None)
-        take_steps = jit_steps(train_step, mesh)
-        source = _Source(batches(start), mesh)
+        if isinstance(batches, Drawn):
+            inputs = DrawnInputs(batches, train_step, mesh, runs=len(labels))
+        else:
+            inputs = HostInputs(batches(start), train_step, mesh)
         every = [evaluate_every, checkpoint_every] if evaluate else [checkpoint_every]
         last, received = start, None
         for first, last in _dispatches(start, steps, steps_per_call, every):
-            inputs = source.take(last - first, at=first)
-            state, metrics = take_steps(state, inputs)
-            journal.add(last, metrics, batch_size=source.batch_size)
+            state, metrics = inputs.advance(state, first, last)
+            journal.add(last, metrics, examples_per_step=inputs.examples_per_step)
             received = interrupted()
             evaluating = evaluate and (last % evaluate_every == 0 or last == steps)
             saving = last % checkpoint_every == 0 or last == steps
@@ -102,7 +108,7 @@ def fit(
             figures = evaluate(state) if evaluate and evaluating else None
             journal.record_evaluation(last, figures)
             if checkpoints:
-                checkpoints.save(state, figures=figures)
+                checkpoints.save(state, figures=_over_runs(figures))
             if received:
                 break
         if checkpoints:
@@ -124,6 +130,13 @@ def _require_positive(**numbers: int) -> None:
             )
 
 
+def _over_runs(figures: Mapping[str, Figure] | None) -> dict[str, float] | None:
+    """The mean over runs, by which checkpoints of many runs are ranked."""
+    if figures is None:
+        return None
+    return {name: float(np.mean(figure)) for name, figure in figures.items()}
+
+
 def _open_journal(
     stack: contextlib.ExitStack,
     checkpoints: Checkpoints | None,
@@ -131,7 +144,8 @@ def _open_journal(
     steps: int,
     *,
     log_every: int,
-) -> "_Journal":
+    runs: Sequence[str],
+) -> Journal:
     display = Display(start_step=start, steps=steps, enabled=is_primary())
     stack.enter_context(display)
     if start:
@@ -140,7 +154,7 @@ def _open_journal(
     if checkpoints and is_primary():
         recorder = Recorder(checkpoints.workdir, start_step=start)
         stack.callback(recorder.close)
-    return _Journal(start, display, recorder, log_every=log_every)
+    return Journal(start, display, recorder, log_every=log_every, runs=runs)
 
 
 def _dispatches(
@@ -154,95 +168,3 @@ def _dispatches(
         end = min(steps, *(start // n * n + n for n in (per_call, *every)))
         yield start, end
         start = end
-
-
-class _Source:
-    """Host batches put on the devices, several at a time, while the devices work."""
-
-    def __init__(self, batches: Iterator[PyTree], mesh: Mesh):
-        self._batches, self._mesh = batches, mesh
-        self.batch_size = 0
-
-    def take(self, number: int, *, at: int) -> PyTree:
-        """The next batches as [number, batch, ...]; `at` is the index of the first."""
-        taken = list(itertools.islice(self._batches, number))
-        if len(taken) < number:
-            raise ValueError(
-                f"fit: batches must not end before the last step, got none for step "
-                f"{at + len(taken) + 1}."
-            )
-        if not self.batch_size:
-            local = len(jax.tree.leaves(taken[0])[0])
-            check_batch_size(local * jax.process_count(), self._mesh)
-            self.batch_size = local * jax.process_count()
-        return put_batches(taken, self._mesh)
-
-
-class _Journal:
-    """Metrics on their way from the devices to the log, and the NaN tripwire.
-
-    Metrics stay on the devices until a line is due, and are read only of dispatches
-    that the devices have left behind: reading them never makes a device wait.
-    """
-
-    def __init__(
-        self, start: int, display: Display, recorder: Recorder | None, *, log_every: int
-    ):
-        self._display, self._recorder, self._log_every = display, recorder, log_every
-        self._start = self._settled = start
-        self._pending: list[tuple[int, Metrics]] = []
-        self._batch_size = 0
-
-    def add(self, step: int, metrics: Metrics, *, batch_size: int) -> None:
-        """Takes the metrics [steps] of the dispatch that ended with `step`."""
-        if not self._batch_size:  # the first call compiled; it says nothing of the rate
-            self._batch_size = batch_size
-            self._display.pause(self._start)
-        self._pending.append((step, metrics))
-        if len(self._pending) > _IN_FLIGHT:
-            # Waiting for an old dispatch bounds how many inputs lie on the devices.
-            done, its_metrics = self._pending[-1 - _IN_FLIGHT]
-            jax.block_until_ready(its_metrics)
-            if done // self._log_every > self._settled // self._log_every:
-                self.settle(leave=_IN_FLIGHT)
-
-    def settle(self, *, leave: int = 0) -> None:
-        """Reads all but the last `leave` dispatches, checks every step, logs some."""
-        done = self._pending[: len(self._pending) - leave]
-        self._pending = self._pending[len(done) :]
-        for step, metrics in jax.device_get(done):
-            number = len(metrics["loss"])
-            for i, at in enumerate(range(step - number + 1, step + 1)):
-                self._settle_step(at, {n: np.float32(m[i]) for n, m in metrics.items()})
-            self._settled = step
-
-    def _settle_step(self, step: int, metrics: Mapping[str, np.float32]) -> None:
-        wrong = [f"{n} = {m}" for n, m in metrics.items() if not math.isfinite(m)]
-        if wrong:
-            raise FloatingPointError(
-                f"fit: every metric must be finite, got {', '.join(wrong)} at step "
-                f"{step}; nothing later is saved. Look for NaN in batch {step - 1}, "
-                "lower the learning rate or clip the gradient."
-            )
-        if step % self._log_every == 0:
-            names = sorted(metrics, key=lambda name: (name != "loss", name))
-            figures = {name: float(metrics[name]) for name in names}
-            times = self._display.train(
-                step, figures, examples_per_step=self._batch_size
-            )
-            if self._recorder:
-                self._recorder.write("train", step, figures, times=times)
-
-    def say(self, text: str) -> None:
-        """Shows a line to the person who watches."""
-        self._display.say(text)
-
-    def record_evaluation(self, step: int, figures: Mapping[str, float] | None) -> None:
-        """Logs the figures, if any; all lines reach the system before a checkpoint."""
-        if figures is not None:
-            self._display.evaluation(step, figures)
-            if self._recorder:
-                self._recorder.write("evaluation", step, figures)
-        if self._recorder:
-            self._recorder.flush()
-        self._display.pause(step)

@@ -2,15 +2,18 @@
 
 import datetime
 import time
-from collections.abc import Mapping
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from vae_jax.train.recorder import Figures
 
 
 class Display:
     """Steps done, latest figures, examples per second and time left, on stderr.
 
+    Of figures of many runs it shows the mean over runs, in which a NaN stays visible.
     Shows nothing with `enabled=False`, for processes other than the first.
     """
 
@@ -39,7 +42,7 @@ class Display:
         self._meter = Meter(step)
 
     def train(
-        self, step: int, figures: Mapping[str, float], *, examples_per_step: int
+        self, step: int, figures: Figures, *, examples_per_step: int
     ) -> dict[str, float]:
         """Shows the figures of a step; returns the times to record with them."""
         rate = self._meter.steps_per_second(step)
@@ -55,7 +58,7 @@ class Display:
             self.say(f"step {step}/{self._steps}  {text}")
         return times
 
-    def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
+    def evaluation(self, step: int, figures: Figures) -> None:
         """Shows the figures of an evaluation on a line of its own."""
         self.say(f"step {step}/{self._steps}  evaluation: {_format(figures)}")
 
@@ -76,5 +79,5 @@ class Meter:
         return max(step - self._step, 1) / seconds
 
 
-def _format(figures: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+def _format(figures: Figures) -> str:
+    return "  ".join(f"{name} {np.mean(value):.4g}" for name, value in figures.items())

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 Kind = Literal["train", "evaluation"]
+Figures = Mapping[str, float | list[float]]
+"""Figures by name, each a float; of many runs trained at once a list, one for each."""
 
 
 class Recorder:
@@ -35,15 +39,20 @@ class Recorder:
         self,
         kind: Kind,
         step: int,
-        figures: Mapping[str, float],
+        figures: Figures,
         *,
         times: Mapping[str, float] | None = None,
     ) -> None:
-        """Adds one line and one event per figure; `times` may differ between runs."""
+        """Adds one line, and one event per figure and run.
+
+        `times` are what may differ when a run is repeated.
+        """
         everything = {**figures, **(times or {})}
         self._lines.write(_to_json({"step": step, "kind": kind, **everything}))
         for name, value in everything.items():
-            self._events.add_scalar(f"{kind}/{name}", value, step)
+            for run, figure in np.ndenumerate(value):
+                tag = "/".join([kind, name, *(f"run{i}" for i in run)])
+                self._events.add_scalar(tag, figure, step)
 
     def flush(self) -> None:
         """Hands everything to the system, so that it outlives this process."""
@@ -60,6 +69,8 @@ def _to_json(line: Mapping[str, Any]) -> str:
     """One line; numbers that JSON does not know become null."""
 
     def plain(value):
+        if isinstance(value, list):
+            return [plain(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps({name: plain(value) for name, value in line.items()}) + "\n"

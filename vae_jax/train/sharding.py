@@ -52,6 +52,26 @@ def data_mesh(devices: Sequence | None = None) -> Mesh:
     return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
+def runs_mesh(runs: int, devices: Sequence | None = None) -> Mesh:
+    """One axis, "run", over as many of the devices as divide `runs` evenly.
+
+    By default of all devices of all processes; of several processes all are needed.
+
+    Raises:
+        ValueError: There is no run, or several processes have devices left over.
+    """
+    devices = jax.devices() if devices is None else devices
+    if runs < 1:
+        raise ValueError(f"runs_mesh: runs must be at least 1, got {runs}.")
+    number = max(n for n in range(1, len(devices) + 1) if runs % n == 0)
+    if jax.process_count() > 1 and number < len(devices):
+        raise ValueError(
+            "runs_mesh: in several processes runs must be a multiple of the number of "
+            f"devices, {len(devices)}, got {runs}; add runs or start one process."
+        )
+    return Mesh(np.asarray(devices[:number]), ("run",), axis_types=(AxisType.Auto,))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same values on every device."""
     return NamedSharding(mesh, PartitionSpec())
@@ -60,6 +80,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split_batches(mesh: Mesh) -> NamedSharding:
     """For leaves [steps, batch, ...]: each device holds its share of every batch."""
     return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def split_runs(mesh: Mesh) -> NamedSharding:
+    """For leaves [run, ...]: each device holds its share of the runs."""
+    return NamedSharding(mesh, PartitionSpec("run"))
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:

@@ -1,5 +1,6 @@
 """What a training run carries from one step to the next."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree, UInt32
 
 from vae_jax.train.sharding import replicated
+
+Init = Callable[[PRNGKeyArray], tuple[PyTree, PyTree]]
 
 
 class TrainState(NamedTuple):
@@ -36,7 +39,7 @@ class TrainState(NamedTuple):
 
 
 def create_state(
-    init: Callable[[PRNGKeyArray], tuple[PyTree, PyTree]],
+    init: Init,
     optimizer: optax.GradientTransformation,
     *,
     key: PRNGKeyArray,
@@ -47,18 +50,27 @@ def create_state(
 
     `init(key)` returns `(params, model_state)`; it is traced, never run eagerly.
     """
-
-    def build(init_key_data, run_key_data):
-        params, model_state = init(jax.random.wrap_key_data(init_key_data))
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            model_state=model_state,
-            opt_state=optimizer.init(params),
-            ema_params=params if ema else None,
-            key_data=run_key_data,
-        )
-
+    build = functools.partial(build_state, init, optimizer, ema=ema)
     # numpy: every process hands over the same numbers, on no device in particular.
-    keys = jax.device_get(jax.random.key_data(jax.random.split(key)))
-    return jax.jit(build, out_shardings=replicated(mesh))(*keys)
+    key_data = jax.device_get(jax.random.key_data(key))
+    return jax.jit(build, out_shardings=replicated(mesh))(key_data)
+
+
+def build_state(
+    init: Init,
+    optimizer: optax.GradientTransformation,
+    key_data: UInt32[Array, " words"],
+    *,
+    ema: bool,
+) -> TrainState:
+    """The state before the first step, to be traced."""
+    init_key, run_key = jax.random.split(jax.random.wrap_key_data(key_data))
+    params, model_state = init(init_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer.init(params),
+        ema_params=params if ema else None,
+        key_data=jax.random.key_data(run_key),
+    )

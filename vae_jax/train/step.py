@@ -13,7 +13,9 @@ from vae_jax.train.sharding import replicated, split_batches
 from vae_jax.train.state import TrainState
 
 Metrics = dict[str, Array]
-TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]
+Hyper = dict[str, Float[Array, ""]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+"""`(state, batch)` or `(state, batch, hyper)` to `(state, metrics)`."""
 
 
 class Aux(NamedTuple):
@@ -42,6 +44,24 @@ class LossFn(Protocol):
         ...
 
 
+@runtime_checkable
+class TunedLossFn(Protocol):
+    """A loss function that takes the hyper-parameters in which runs may differ."""
+
+    def __call__(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: PyTree,
+        *,
+        key: PRNGKeyArray,
+        step: Int[Array, ""],
+        hyper: Hyper,
+    ) -> tuple[Float[Array, ""], Aux]:
+        """Returns the scalar to minimise, and what goes with it."""
+        ...
+
+
 def ema_decay_at(step: Int[Array, ""], *, decay: float) -> Float[Array, ""]:
     """The decay of the `step`-th average, counted from 0: min(decay, (1 + t)/(10 + t)).
 
@@ -51,14 +71,15 @@ def ema_decay_at(step: Int[Array, ""], *, decay: float) -> Float[Array, ""]:
 
 
 def make_train_step(
-    loss_fn: LossFn,
+    loss_fn: LossFn | TunedLossFn,
     optimizer: optax.GradientTransformation,
     *,
     ema_decay: float | None = None,
 ) -> TrainStep:
     """A pure `(state, batch) -> (state, metrics)`, to be jitted by the caller or `fit`.
 
-    The metrics are those of the loss function with `loss` and `grad_norm` (before
+    With a third argument, a dict of scalars, the loss function gets it as `hyper`. The
+    metrics are those of the loss function with `loss` and `grad_norm` (before
     clipping). The key of a step is the run key folded with the step number, so that a
     resumed run draws the same noise.
 
@@ -68,10 +89,13 @@ def make_train_step(
     """
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
 
-    def train_step(state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, batch: PyTree, hyper: Hyper | None = None
+    ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
+        tuned = {} if hyper is None else {"hyper": hyper}
         (loss, aux), grads = grad_fn(
-            state.params, state.model_state, batch, key=key, step=state.step
+            state.params, state.model_state, batch, key=key, step=state.step, **tuned
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
