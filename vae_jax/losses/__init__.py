@@ -1,10 +1,19 @@
 """Losses: arrays in, per-example arrays out, in nats if not said otherwise."""
 
+from vae_jax.losses.attention import attention_disentanglement
+from vae_jax.losses.dip import dip_i, dip_ii
+from vae_jax.losses.divergence import mmd
 from vae_jax.losses.elbo import (
     NegativeElbo,
     gaussian_kl,
     importance_weighted_bound,
     negative_elbo,
+)
+from vae_jax.losses.factor_vae import (
+    density_ratio,
+    discriminator_accuracy,
+    discriminator_loss,
+    permute_latents,
 )
 from vae_jax.losses.likelihoods import (
     bernoulli_log_likelihood,
@@ -13,18 +22,34 @@ from vae_jax.losses.likelihoods import (
 )
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
 from vae_jax.losses.ssim import ssim_loss, ssim_map
+from vae_jax.losses.total_correlation import (
+    RateParts,
+    decompose_rate,
+    stratified_weights,
+)
 
 __all__ = [
     "NegativeElbo",
+    "RateParts",
+    "attention_disentanglement",
     "bernoulli_log_likelihood",
     "cosine_beta",
     "cyclical_beta",
+    "decompose_rate",
+    "density_ratio",
+    "dip_i",
+    "dip_ii",
     "discretised_logistic_mixture_log_likelihood",
+    "discriminator_accuracy",
+    "discriminator_loss",
     "gaussian_kl",
     "gaussian_log_likelihood",
     "importance_weighted_bound",
     "linear_beta",
+    "mmd",
     "negative_elbo",
+    "permute_latents",
     "ssim_loss",
     "ssim_map",
+    "stratified_weights",
 ]

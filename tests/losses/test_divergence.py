@@ -1,0 +1,73 @@
+import inspect
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax import losses
+
+KERNELS = ["gaussian", "inverse_multiquadratic"]
+
+
+def kernel_twin(x, y, kernel):
+    squared, scale = ((x - y) ** 2).sum(), 2 * len(x)
+    if kernel == "gaussian":
+        return math.exp(-squared / scale)
+    scales = [s * scale for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
+    return sum(c / (c + squared) for c in scales)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_agrees_with_a_float64_loop(kernel):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(1, 2, (6, 3)), rng.normal(size=(8, 3))
+
+    def within(x):
+        pairs = [(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j]
+        return np.mean([kernel_twin(a, b, kernel) for a, b in pairs])
+
+    across = np.mean([kernel_twin(a, b, kernel) for a in x for b in y])
+    found = losses.mmd(jnp.float32(x), jnp.float32(y), kernel=kernel)
+    expected = within(x) + within(y) - 2 * across
+    # A difference of means, so it is as exact as they are.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * across)
+
+
+def test_gaussian_kernel_gives_the_closed_form_of_two_normals():
+    # E k of N(m, I) and N(0, I) is (h / (h + 2))^(D/2) exp(-|m|² / (2 (h + 2))), with
+    # h = D the squared width of the kernel.
+    latents, number = 3, 1500
+    x, y = jax.random.normal(jax.random.key(0), (2, number * latents))
+    x, y = x.reshape(number, latents) + 0.8, y.reshape(number, latents)
+    factor = (latents / (latents + 2)) ** (latents / 2)
+    shift = latents * 0.8**2
+    expected = 2 * factor * (1 - math.exp(-shift / (2 * (latents + 2))))
+    np.testing.assert_allclose(losses.mmd(x, y), expected, atol=0.02)
+    assert expected > 0.1
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_is_zero_on_average_for_one_law_and_has_no_bias(kernel):
+    def one(key):
+        x, y = jax.random.normal(key, (2, 24))
+        return losses.mmd(x.reshape(8, 3), y.reshape(8, 3), kernel=kernel)
+
+    found = jax.vmap(one)(jax.random.split(jax.random.key(0), 2000))
+    assert (found < 0).any()
+    assert abs(float(found.mean())) < 4 * float(found.std()) / math.sqrt(2000)
+
+
+def test_equal_samples_have_a_finite_gradient():
+    x = jnp.ones((4, 2))
+    assert jnp.isfinite(jax.grad(lambda x: losses.mmd(x, x + 1))(x)).all()
+
+
+def test_latents_must_agree_and_pairs_must_exist():
+    # Unwrapped, because the shape checks of the test run would speak first.
+    mmd = inspect.unwrap(losses.mmd)
+    with pytest.raises(ValueError, match=r"mmd: samples and .* got 2 and 3"):
+        mmd(jnp.zeros((4, 2)), jnp.zeros((4, 3)))
+    with pytest.raises(ValueError, match=r"mmd: at least two samples .* got 4 and 1;"):
+        mmd(jnp.zeros((4, 2)), jnp.zeros((1, 2)))

@@ -1,0 +1,84 @@
+import inspect
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vae_jax import losses
+
+LOGITS = jnp.array([[2.0, -1.0], [0.5, 0.5], [-4.0, 1.0]])
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_permuting_keeps_each_latents_values(seed):
+    latents = jnp.arange(24.0).reshape(8, 3)
+    permuted = losses.permute_latents(latents, key=jax.random.key(seed))
+    np.testing.assert_array_equal(jnp.sort(permuted, axis=0), latents)
+
+
+def test_permuting_leaves_no_dependence_between_latents():
+    shared = jax.random.normal(jax.random.key(0), (4000, 1))
+    latents = jnp.tile(shared, 3)  # Correlation 1.
+    permuted = losses.permute_latents(latents, key=jax.random.key(1))
+    correlation = np.corrcoef(permuted.T) - np.eye(3)
+    assert np.abs(correlation).max() < 4 / math.sqrt(4000)
+
+
+def test_density_ratio_is_the_first_logit_less_the_second():
+    np.testing.assert_allclose(losses.density_ratio(LOGITS), [3.0, 0.0, -5.0])
+
+
+def test_density_ratio_of_the_best_discriminator_gives_the_total_correlation():
+    # Of two normals with correlation r against their marginals the log-ratio is
+    # quadratic: log p(x, y) - log p(x) p(y).
+    r, number = 0.6, 100_000
+    x, noise = jax.random.normal(jax.random.key(0), (2, number))
+    y = r * x + math.sqrt(1 - r**2) * noise
+    quadratic = (r**2 * x**2 - 2 * r * x * y + r**2 * y**2) / (2 * (1 - r**2))
+    log_ratio = -0.5 * math.log(1 - r**2) - quadratic
+    logits = jnp.stack([log_ratio, jnp.zeros(number)], 1) + 3.0
+    np.testing.assert_allclose(
+        losses.density_ratio(logits).mean(),
+        -0.5 * math.log(1 - r**2),
+        atol=4 * float(log_ratio.std()) / math.sqrt(number),
+    )
+
+
+def test_an_undecided_discriminator_loses_log_2():
+    undecided = jnp.full((4, 2), 0.7)
+    loss = losses.discriminator_loss(undecided, undecided)
+    np.testing.assert_allclose(loss, math.log(2), rtol=1e-6)
+
+
+def test_discriminator_loss_is_the_cross_entropy_of_class_0_and_class_1():
+    other = LOGITS[::-1]
+    expected = -0.5 * (
+        jax.nn.log_softmax(LOGITS)[:, 0] + jax.nn.log_softmax(other)[:, 1]
+    )
+    loss = losses.discriminator_loss(LOGITS, other)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_a_wrong_discriminator_loses_its_margin_and_no_more():
+    wrong = jnp.array([[-1000.0, 1000.0]])
+    np.testing.assert_allclose(losses.discriminator_loss(wrong, wrong), [1000.0])
+    np.testing.assert_allclose(losses.discriminator_loss(wrong, -wrong), [2000.0])
+
+
+def test_accuracy_counts_each_class_as_half():
+    found = losses.discriminator_accuracy(LOGITS, -LOGITS)
+    np.testing.assert_array_equal(found, [1.0, 0.0, 0.0])
+    found = losses.discriminator_accuracy(LOGITS, LOGITS)
+    np.testing.assert_array_equal(found, [0.5, 0.0, 0.5])
+
+
+def test_classes_must_be_as_many():
+    # Unwrapped, because the shape checks of the test run would speak first.
+    loss = inspect.unwrap(losses.discriminator_loss)
+    with pytest.raises(ValueError, match="discriminator_loss: joint_logits and"):
+        loss(LOGITS, LOGITS[:2])

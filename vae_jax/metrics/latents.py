@@ -1,0 +1,68 @@
+"""What each latent is used for while a model trains: rate, activity, collapse."""
+
+import warnings
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from vae_jax.distributions import at_least_float32, normal_kl
+
+
+class LatentUse(NamedTuple):
+    """Figures of each latent over a set of examples."""
+
+    kl: Float[Array, " latent"]
+    """Mean KL to the prior, in nats; the sum is the rate."""
+    share: Float[Array, " latent"]
+    """Of the rate; the sum is 1, or 0 where the rate is 0."""
+    activity: Float[Array, " latent"]
+    """Variance of the posterior mean over examples."""
+    is_active: Bool[Array, " latent"]
+    """Whether the activity is above the threshold; the sum is the active units."""
+
+
+def latent_use(
+    mean: Float[Array, "example latent"],
+    logvar: Float[Array, "example latent"],
+    *,
+    activity_threshold: float = 0.01,
+) -> LatentUse:
+    """How the posteriors N(mean, exp(logvar)) of a set of examples use the latents.
+
+    Raises:
+        ValueError: If there are less than two examples.
+
+    Source: of the active units and their threshold, Burda et al. 2016 (IWAE), section 5.
+    """
+    if len(mean) < 2:
+        raise ValueError(
+            "latent_use: the activity is a variance over examples and needs at least "
+            f"two, got {len(mean)}."
+        )
+    kl = normal_kl(mean, logvar, 0.0, 0.0).mean(0)
+    rate = kl.sum()
+    share = kl / jnp.where(rate == 0, 1.0, rate)
+    activity = at_least_float32(mean).var(0, ddof=1)
+    return LatentUse(kl, share, activity, activity > activity_threshold)
+
+
+def warn_of_collapse(
+    kl_per_latent: Float[Array, " latent"], *, threshold_nats: float = 0.5
+) -> None:
+    """Warns if no latent has a mean KL of `threshold_nats`: the decoder ignores them.
+
+    Single latents below it are normal where there are more latents than factors. A
+    likelihood that needs few nats in all wants a lower threshold.
+
+    Warns:
+        UserWarning: With the largest KL and the rate.
+    """
+    largest = float(kl_per_latent.max())
+    if largest < threshold_nats:
+        warnings.warn(
+            f"posterior collapse: no latent has a KL of {threshold_nats} nats, the "
+            f"largest has {largest:.3g} and all together {kl_per_latent.sum():.3g}; "
+            "lower or anneal the weight of the rate.",
+            stacklevel=2,
+        )
