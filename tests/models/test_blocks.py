@@ -13,9 +13,11 @@ from vae_jax.models.blocks import (
     DenseOverFeatures,
     PosteriorHeads,
     channel_tap,
+    glorot_scheme,
     normalise,
+    small_normal_scheme,
     tap,
-    torch_uniform,
+    torch_scheme,
 )
 
 
@@ -71,29 +73,44 @@ def test_taps_are_free_unless_asked_for():
     assert str(plain) == str(tapped)
 
 
-def test_torch_uniform_fills_its_interval():
-    values = torch_uniform(25)(jax.random.key(0), (100, 10, 10))
+@pytest.mark.parametrize(
+    ("scheme", "bound"), [(torch_scheme, 0.2), (glorot_scheme, math.sqrt(6 / 150))]
+)
+def test_uniform_kernels_fill_their_interval(scheme, bound):
+    values = scheme(25, 125)[0](jax.random.key(0), (100, 10, 10))
     assert values.dtype == jnp.float32
     np.testing.assert_allclose(
-        [values.min(), values.mean(), values.max()], [-0.2, 0, 0.2], atol=0.003
+        [values.min(), values.mean(), values.max()], [-bound, 0, bound], atol=0.003
     )
-    np.testing.assert_allclose(values.std(), 0.2 / math.sqrt(3), rtol=0.02)
+    np.testing.assert_allclose(values.std(), bound / math.sqrt(3), rtol=0.02)
+
+
+def test_small_normal_kernels_have_a_deviation_of_a_fiftieth():
+    values = small_normal_scheme(25, 125)[0](jax.random.key(0), (100, 10, 10))
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose([values.mean(), values.std()], [0, 0.02], atol=0.0005)
+    np.testing.assert_allclose(np.mean(np.abs(values) < 0.02), 0.6827, atol=0.02)
 
 
 @pytest.mark.parametrize(
-    ("layer", "input_shape", "fan_in"),
+    ("layer", "input_shape", "fan_in", "fan_out"),
     [
-        (Conv(32, (3, 3)), (1, 8, 8, 16), 3 * 3 * 16),
-        (ConvTranspose(16, (4, 4)), (1, 4, 4, 32), 4 * 4 * 16),
-        (Dense(100), (1, 64), 64),
-        (DenseOverFeatures(100), (1, 2, 4, 8), 2 * 4 * 8),
+        (Conv(32, (3, 3)), (1, 8, 8, 16), 3 * 3 * 16, 3 * 3 * 32),
+        (ConvTranspose(16, (4, 4)), (1, 4, 4, 32), 4 * 4 * 16, 4 * 4 * 32),
+        (Dense(100), (1, 64), 64, 100),
+        (DenseOverFeatures(100), (1, 2, 4, 8), 2 * 4 * 8, 100),
     ],
 )
-def test_layers_start_as_in_pytorch(layer, input_shape, fan_in):
-    params = layer.init(jax.random.key(0), jnp.zeros(input_shape))["params"]
-    bound = 1 / math.sqrt(fan_in)
+def test_layers_start_by_their_scheme(layer, input_shape, fan_in, fan_out):
+    def start(layer):
+        return layer.init(jax.random.key(0), jnp.zeros(input_shape))["params"]
+
+    params, bound = start(layer), 1 / math.sqrt(fan_in)  # PyTorch's is the default
     np.testing.assert_allclose(jnp.abs(params["kernel"]).max(), bound, rtol=0.01)
     assert 0.5 * bound < jnp.abs(params["bias"]).max() <= bound
+    params, bound = start(layer.clone(scheme=glorot_scheme)), 6 / (fan_in + fan_out)
+    np.testing.assert_allclose(jnp.square(params["kernel"]).max(), bound, rtol=0.02)
+    assert not params["bias"].any()
 
 
 def test_bias_shifts_each_channel_of_a_convolution():

@@ -1,6 +1,14 @@
 """Variational autoencoders in Linen, with activations marked to be explained."""
 
 from vae_jax.models.blocks import Posterior
+from vae_jax.models.disentangling import (
+    Discriminator,
+    burgess_vae,
+    init_discriminator,
+    kim_vae,
+    locatello_vae,
+    repro2021_vae,
+)
 from vae_jax.models.vae import (
     VAE,
     VAEOutput,
@@ -14,12 +22,18 @@ from vae_jax.models.vae import (
 
 __all__ = [
     "VAE",
+    "Discriminator",
     "Posterior",
     "VAEOutput",
+    "burgess_vae",
     "init",
+    "init_discriminator",
+    "kim_vae",
+    "locatello_vae",
     "mlp_vae",
     "mnist_vae",
     "ped1_vae",
+    "repro2021_vae",
     "resnet18_vae",
     "small_vae",
 ]

@@ -61,22 +61,45 @@ def channel_tap(
     return module.perturb(name, jnp.zeros((batch, channels), dtype))
 
 
-def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
+Initial = Callable[[jax.Array, tuple[int, ...]], jax.Array]
+Scheme = Callable[[int, int], tuple[Initial, Initial]]
+"""From the fans, in and out, of a layer to its initial kernel and bias."""
+
+
+def torch_scheme(fan_in: int, fan_out: int) -> tuple[Initial, Initial]:
     """Uniform on +-1/sqrt(fan_in), PyTorch's default for weights and biases alike.
 
     The networks that are compared with the authors' start as theirs did. The others
     follow: with a norm after each convolution the scale of its weights hardly matters.
     """
-    bound = 1 / math.sqrt(fan_in)
+    del fan_out
+    initial = functools.partial(_uniform, 1 / math.sqrt(fan_in))
+    return initial, initial
 
-    def initialise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        # Drawn flat: XLA takes seconds to compile a draw of four axes for CPUs.
-        values = jax.random.uniform(
-            key, (math.prod(shape),), jnp.float32, -bound, bound
-        )
-        return values.reshape(shape)
 
-    return initialise
+def glorot_scheme(fan_in: int, fan_out: int) -> tuple[Initial, Initial]:
+    """Uniform on +-sqrt(6 / (fan_in + fan_out)), biases zero: TensorFlow's default.
+
+    Of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, Eq. 16).
+    """
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    return functools.partial(_uniform, bound), nn.initializers.zeros
+
+
+def small_normal_scheme(fan_in: int, fan_out: int) -> tuple[Initial, Initial]:
+    """Normal of standard deviation 0.02, biases zero (Radford et al. 2015)."""
+    del fan_in, fan_out
+    return _small_normal, nn.initializers.zeros
+
+
+def _uniform(bound: float, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    # Drawn flat: XLA takes seconds to compile a draw of four axes for CPUs.
+    values = jax.random.uniform(key, (math.prod(shape),), jnp.float32, -bound, bound)
+    return values.reshape(shape)
+
+
+def _small_normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return 0.02 * jax.random.normal(key, (math.prod(shape),)).reshape(shape)
 
 
 class Conv(nn.Module):
@@ -87,6 +110,7 @@ class Conv(nn.Module):
     stride: int = 2
     padding: int = 1
     use_bias: bool = True
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -95,14 +119,15 @@ class Conv(nn.Module):
     ) -> Float[Array, "batch rows columns out"]:
         """The convolution of `images`, in `dtype`."""
         shape = (*self.kernel_size, images.shape[-1], self.features)
-        fan_in = math.prod(shape[:3])
+        area = math.prod(self.kernel_size)
+        initial = self.scheme(area * images.shape[-1], area * self.features)
         outputs = conv(
             images.astype(self.dtype),
-            _kernel(self, shape, fan_in).astype(self.dtype),
+            _kernel(self, shape, initial).astype(self.dtype),
             stride=self.stride,
             padding=self.padding,
         )
-        return _add_bias(self, outputs, fan_in) if self.use_bias else outputs
+        return _add_bias(self, outputs, initial) if self.use_bias else outputs
 
 
 class ConvTranspose(nn.Module):
@@ -113,6 +138,7 @@ class ConvTranspose(nn.Module):
     stride: int = 2
     padding: int = 1
     use_bias: bool = True
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -122,20 +148,22 @@ class ConvTranspose(nn.Module):
         """The transposed convolution of `features`, in `dtype`."""
         shape = (*self.kernel_size, features.shape[-1], self.features)
         # PyTorch counts the fan of a transposed convolution by its output channels.
-        fan_in = math.prod(self.kernel_size) * self.features
+        area = math.prod(self.kernel_size)
+        initial = self.scheme(area * self.features, area * features.shape[-1])
         outputs = conv_transpose(
             features.astype(self.dtype),
-            _kernel(self, shape, fan_in).astype(self.dtype),
+            _kernel(self, shape, initial).astype(self.dtype),
             stride=self.stride,
             padding=self.padding,
         )
-        return _add_bias(self, outputs, fan_in) if self.use_bias else outputs
+        return _add_bias(self, outputs, initial) if self.use_bias else outputs
 
 
 class Dense(nn.Module):
     """Affine map of vectors."""
 
     features: int
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
     precision: jax.lax.PrecisionLike = None
 
@@ -145,17 +173,19 @@ class Dense(nn.Module):
     ) -> Float[Array, "batch out"]:
         """The map of `inputs`, in `dtype`."""
         fan_in = inputs.shape[-1]
-        kernel = _kernel(self, (fan_in, self.features), fan_in).astype(self.dtype)
+        initial = self.scheme(fan_in, self.features)
+        kernel = _kernel(self, (fan_in, self.features), initial).astype(self.dtype)
         outputs = jnp.matmul(
             inputs.astype(self.dtype), kernel, precision=self.precision
         )
-        return _add_bias(self, outputs, fan_in)
+        return _add_bias(self, outputs, initial)
 
 
 class DenseOverFeatures(nn.Module):
     """Affine map of all the activations of an image, flattened."""
 
     features: int
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -167,7 +197,8 @@ class DenseOverFeatures(nn.Module):
         """The map of `activation`, plus that of a perturbation constant over space."""
         batch, *size, channels = activation.shape
         fan_in = math.prod(size) * channels
-        kernel = _kernel(self, (fan_in, self.features), fan_in)
+        initial = self.scheme(fan_in, self.features)
+        kernel = _kernel(self, (fan_in, self.features), initial)
         inputs = activation.astype(self.dtype).reshape(batch, fan_in)
         outputs = inputs @ kernel.astype(self.dtype)
         if channel_perturbation is not None:
@@ -179,20 +210,23 @@ class DenseOverFeatures(nn.Module):
             summed = product(jnp.ones(pixels, kernel.dtype), kernel.reshape(pixels, -1))
             summed = summed.reshape(channels, self.features)
             outputs += product(channel_perturbation, summed).astype(self.dtype)
-        return _add_bias(self, outputs, fan_in)
+        return _add_bias(self, outputs, initial)
 
 
 class PosteriorHeads(nn.Module):
     """The two affine maps that end an encoder."""
 
     latents: int
+    scheme: Scheme = torch_scheme
 
     @nn.compact
     def __call__(self, features: Float[Array, "batch channel"]) -> Posterior:
         """q(latent | image) from the last features."""
         # In float32 whatever the network computes in: 8 bits of a mean are too few.
         # "highest", because GPUs and TPUs round the factors of float32 by default.
-        head = functools.partial(Dense, self.latents, precision="highest")
+        head = functools.partial(
+            Dense, self.latents, scheme=self.scheme, precision="highest"
+        )
         features = features.astype(jnp.float32)
         return Posterior(
             mean=head(name="mean")(features),
@@ -229,12 +263,16 @@ def normalise(
     return norm(activation)
 
 
-def _kernel(module: nn.Module, shape: tuple[int, ...], fan_in: int) -> jax.Array:
-    return module.param("kernel", torch_uniform(fan_in), shape)
+def _kernel(
+    module: nn.Module, shape: tuple[int, ...], initial: tuple[Initial, Initial]
+) -> jax.Array:
+    return module.param("kernel", initial[0], shape)
 
 
-def _add_bias(module: nn.Module, outputs: jax.Array, fan_in: int) -> jax.Array:
-    bias = module.param("bias", torch_uniform(fan_in), outputs.shape[-1:])
+def _add_bias(
+    module: nn.Module, outputs: jax.Array, initial: tuple[Initial, Initial]
+) -> jax.Array:
+    bias = module.param("bias", initial[1], outputs.shape[-1:])
     return outputs + jnp.expand_dims(
         bias.astype(outputs.dtype), range(outputs.ndim - 1)
     )

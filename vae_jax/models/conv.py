@@ -15,9 +15,11 @@ from vae_jax.models.blocks import (
     Norm,
     Posterior,
     PosteriorHeads,
+    Scheme,
     channel_tap,
     normalise,
     tap,
+    torch_scheme,
 )
 
 
@@ -37,7 +39,10 @@ def halved_sizes(size: int, *, times: int) -> tuple[int, ...]:
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions of kernel 4 and stride 2, a hidden dense layer, two heads.
+    """Convolutions of stride 2 and kernel 4 or 2, hidden dense layers, two heads.
+
+    `kernel_sizes` is 4 throughout unless given, `more_hidden` the widths of dense
+    layers after the first; with `linear_hidden` none of them has a rectifier.
 
     Taps: conv1, relu1, conv2, ... before and after norm and rectifier; the last relu
     also by channel, because a linear layer follows.
@@ -47,6 +52,10 @@ class ConvEncoder(nn.Module):
     hidden: int
     latents: int
     norm: Norm | None = None
+    kernel_sizes: tuple[int, ...] | None = None
+    more_hidden: tuple[int, ...] = ()
+    linear_hidden: bool = False
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -59,11 +68,16 @@ class ConvEncoder(nn.Module):
             ValueError: if the images are smaller than 2 ** len(channels) pixels.
         """
         halved_sizes(min(images.shape[1:3]), times=len(self.channels))
+        kernel_sizes = self.kernel_sizes or (4,) * len(self.channels)
         x = images
-        for i, channels in enumerate(self.channels, 1):
+        layers = zip(self.channels, kernel_sizes, strict=True)
+        for i, (channels, kernel_size) in enumerate(layers, 1):
             x = Conv(
                 channels,
+                kernel_size=(kernel_size, kernel_size),
+                padding=kernel_size // 2 - 1,
                 use_bias=self.norm is None,
+                scheme=self.scheme,
                 dtype=self.dtype,
                 name=f"convolution{i}",
             )(x)
@@ -74,14 +88,17 @@ class ConvEncoder(nn.Module):
                 )
             x = tap(self, f"relu{i}", nn.relu(x))
         perturbation = channel_tap(self, f"relu{len(self.channels)}", x)
-        hidden = DenseOverFeatures(self.hidden, dtype=self.dtype, name="hidden")
-        return PosteriorHeads(self.latents, name="heads")(
-            nn.relu(hidden(x, perturbation))
-        )
+        rectify = (lambda x: x) if self.linear_hidden else nn.relu
+        options = {"scheme": self.scheme, "dtype": self.dtype}
+        hidden = DenseOverFeatures(self.hidden, name="hidden", **options)
+        x = rectify(hidden(x, perturbation))
+        for i, width in enumerate(self.more_hidden, 2):
+            x = rectify(Dense(width, name=f"hidden{i}", **options)(x))
+        return PosteriorHeads(self.latents, scheme=self.scheme, name="heads")(x)
 
 
 class ConvDecoder(nn.Module):
-    """The mirror of `ConvEncoder`: two dense layers, then transposed convolutions.
+    """The mirror of `ConvEncoder`: dense layers, then transposed convolutions.
 
     `channels` are the encoder's, in the encoder's order. Each layer leads back to the
     size that the encoder came from: kernel 4 to an even one, kernel 5 to an odd one.
@@ -96,6 +113,8 @@ class ConvDecoder(nn.Module):
     image_shape: tuple[int, int, int]
     norm: Norm | None = None
     pixel_bias: bool = False
+    more_hidden: tuple[int, ...] = ()
+    scheme: Scheme = torch_scheme
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -110,8 +129,11 @@ class ConvDecoder(nn.Module):
         *shape, image_channels = self.image_shape
         rows, columns = (halved_sizes(n, times=len(self.channels)) for n in shape)
         first = (rows[-1], columns[-1], self.channels[-1])
-        x = nn.relu(Dense(self.hidden, dtype=self.dtype, name="hidden")(latents))
-        x = nn.relu(Dense(math.prod(first), dtype=self.dtype, name="features")(x))
+        options = {"scheme": self.scheme, "dtype": self.dtype}
+        x = nn.relu(Dense(self.hidden, name="hidden", **options)(latents))
+        for i, width in enumerate(self.more_hidden, 2):
+            x = nn.relu(Dense(width, name=f"hidden{i}", **options)(x))
+        x = nn.relu(Dense(math.prod(first), name="features", **options)(x))
         x = x.reshape(-1, *first)
         outputs = (image_channels, *self.channels[:-1])
         for i in reversed(range(len(outputs))):
@@ -119,8 +141,8 @@ class ConvDecoder(nn.Module):
                 outputs[i],
                 kernel_size=(4 + rows[i] % 2, 4 + columns[i] % 2),
                 use_bias=self.norm is None or i == 0,
-                dtype=self.dtype,
                 name=f"convolution{i + 1}",
+                **options,
             )(x)
             if i > 0:
                 if self.norm is not None:
