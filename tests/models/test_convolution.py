@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from vae_jax.models.convolution import conv, conv_transpose
 
 # (kernel, stride, padding, image size, channels, out). Few and many channels take
-# different programs; so do images of more than 4096 positions.
+# different programs; so do images of more than 2048 positions or 65536 numbers, strides
+# that the kernel does not fill, and kernels as large as the image.
 GEOMETRIES = [
     ((4, 4), 2, 1, (8, 6), 1, 3),
     ((4, 4), 2, 1, (7, 9), 32, 2),
@@ -24,6 +25,9 @@ GEOMETRIES = [
     ((4, 5), 3, 0, (12, 11), 32, 1),
     ((2, 2), 1, 2, (6, 5), 32, 2),
     ((3, 2), 1, 1, (80, 60), 32, 1),
+    ((4, 3), 1, 0, (4, 3), 2, 5),
+    ((5, 3), 2, 1, (81, 70), 12, 1),
+    ((4, 5), 3, 2, (49, 44), 34, 1),
 ]
 
 

@@ -142,6 +142,17 @@ def error_map(
             assert_never(loss)
 
 
+def make_loss_fn(network: Autoencoder, *, loss: Loss, window: Window) -> train.LossFn:
+    """The mean of `error_map` over pixels and images."""
+
+    def loss_fn(params, model_state, batch, *, key, step):
+        del key, step
+        error = error_map(network, params, batch["image"], loss=loss, window=window)
+        return error.mean(), train.Aux({}, model_state)
+
+    return loss_fn
+
+
 def adam_with_l2(
     learning_rate: float, *, weight_decay: float
 ) -> optax.GradientTransformation:
@@ -212,14 +223,9 @@ def fit_autoencoder(
         images = jnp.zeros((1, size, size, 1 if loss == "ssim" else channels))
         return network.init(key, images)["params"], {}
 
-    def loss_fn(params, model_state, batch, *, key, step):
-        del key, step
-        error = error_map(network, params, batch["image"], loss=loss, window=window)
-        return error.mean(), train.Aux({}, model_state)
-
     params, _ = train_on_normals(
         init,
-        loss_fn,
+        make_loss_fn(network, loss=loss, window=window),
         adam_with_l2(learning_rate, weight_decay=weight_decay),
         normals,
         config={

@@ -7,21 +7,25 @@ its gradients are three functions, and each one's derivatives are the other two:
     transpose       features, kernel -> images
     kernel_gradient images, features -> kernel
 
-The first two are XLA's own convolutions. The third is written out for CPUs, and the
-rule is stated here instead of left to differentiation, because XLA's CPU program for
-the kernel gradient is slow, and for that of a transposed convolution 20 times slower.
+The first is XLA's own convolution. The others are written out for CPUs, and the rule is
+stated here instead of left to differentiation, because XLA's CPU programs for them are
+slow, that for the kernel gradient of a transposed convolution 20 times slower.
 
 Reverse-mode derivatives exist to any order, and under `vmap`. For a forward-mode one,
 J v, transpose the pull-back: it is linear, so `jax.vjp(pull_back, zeros)[1](v)`.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+_LARGE_IMAGE = 2**16
+"""Numbers in an image, all channels, from which its dilated transpose is slow."""
 
 
 class _Geometry(NamedTuple):
@@ -82,20 +86,15 @@ def _conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Arra
 def _transpose(
     geometry: _Geometry, features: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    low = [size - 1 - geometry.padding for size in geometry.kernel_size]
-    # What is left of the image: it need not be a whole number of strides.
-    high = [
-        image - (rows - 1) * geometry.stride - 1 + geometry.padding
-        for image, rows in zip(geometry.image_size, features.shape[1:3], strict=True)
-    ]
-    return lax.conv_general_dilated(
-        features,
-        kernel[::-1, ::-1],
-        window_strides=(1, 1),
-        padding=list(zip(low, high, strict=True)),
-        lhs_dilation=(geometry.stride, geometry.stride),
-        dimension_numbers=("NHWC", "HWOI", "NHWC"),
-    )
+    if geometry.padding == 0 and geometry.image_size == geometry.kernel_size:
+        # One feature for the whole image.
+        return jnp.einsum("bijo,hwco->bhwc", features, kernel)
+    by_dilation = functools.partial(_transpose_by_dilation, geometry)
+    is_small = math.prod(geometry.image_size) * kernel.shape[2] < _LARGE_IMAGE
+    if is_small or not 1 < geometry.stride <= min(geometry.kernel_size):
+        return by_dilation(features, kernel)
+    by_phases = functools.partial(_transpose_by_phases, geometry)
+    return lax.platform_dependent(features, kernel, cpu=by_phases, default=by_dilation)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -174,6 +173,75 @@ def _lax_conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.
     )
 
 
+def _transpose_by_dilation(
+    geometry: _Geometry, features: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    low = [size - 1 - geometry.padding for size in geometry.kernel_size]
+    # What is left of the image: it need not be a whole number of strides.
+    high = [
+        image - (rows - 1) * geometry.stride - 1 + geometry.padding
+        for image, rows in zip(geometry.image_size, features.shape[1:3], strict=True)
+    ]
+    return _lax_transpose(
+        features,
+        kernel[::-1, ::-1],
+        padding=list(zip(low, high, strict=True)),
+        dilation=geometry.stride,
+    )
+
+
+def _transpose_by_phases(
+    geometry: _Geometry, features: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    """Convolutions without zeros between the features, for one in `stride` pixels each.
+
+    The pixels o of one phase, o mod stride, take only each `stride`-th entry of the
+    kernel. For large images XLA's CPU program for the dilated form takes two to six
+    times as long; for small ones it is as fast, and compiled sooner.
+    """
+    stride, padding = geometry.stride, geometry.padding
+    batch = features.shape[0]
+    rows, columns = (-(-size // stride) for size in geometry.image_size)
+
+    def of_phase(phase, axis, outputs):
+        # Pixel j stride + phase is reached from feature j + shift - t by the entry
+        # first + t stride.
+        shift, first = divmod(phase + padding, stride)
+        entries = len(range(first, geometry.kernel_size[axis], stride))
+        edges = entries - 1 - shift, outputs + shift - features.shape[1 + axis]
+        return slice(first, None, stride), edges
+
+    def pixels(row_phase, column_phase):
+        in_rows, row_edges = of_phase(row_phase, 0, rows)
+        in_columns, column_edges = of_phase(column_phase, 1, columns)
+        entries = kernel[in_rows, in_columns][::-1, ::-1]
+        return _lax_transpose(features, entries, padding=[row_edges, column_edges])
+
+    woven = jnp.stack(
+        [jnp.stack([pixels(i, j) for j in range(stride)], 3) for i in range(stride)], 2
+    )
+    whole = woven.reshape(batch, rows * stride, columns * stride, -1)
+    height, width = geometry.image_size
+    return whole[:, :height, :width]
+
+
+def _lax_transpose(
+    features: jax.Array,
+    kernel: jax.Array,
+    *,
+    padding: list[tuple[int, int]],
+    dilation: int = 1,
+) -> jax.Array:
+    return lax.conv_general_dilated(
+        features,
+        kernel,
+        window_strides=(1, 1),
+        padding=padding,
+        lhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+    )
+
+
 def _kernel_gradient_by_convolution(
     geometry: _Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
@@ -210,9 +278,10 @@ def _kernel_gradient_by_products(
             [window[:, :, j : j + width : stride] for j in range(kernel_width)], -1
         )
         block = lax.dynamic_slice_in_dim(features, first_row, step, axis=1)
+        # The features first: as the left factor, few of them take half the time.
         return lax.dot_general(
-            patches,
             block,
+            patches,
             (((0, 1, 2), (0, 1, 2)), ((), ())),
             preferred_element_type=dtype,
         )
@@ -220,13 +289,13 @@ def _kernel_gradient_by_products(
     def add(i, total):
         return total + jnp.stack([product(i * step, k) for k in range(kernel_height)])
 
-    zeros = jnp.zeros((kernel_height, kernel_width * channels, out), dtype)
+    zeros = jnp.zeros((kernel_height, out, kernel_width * channels), dtype)
     total = lax.fori_loop(0, rows // step, add, zeros)
-    shape = (kernel_height, kernel_width, channels, out)
-    return total.reshape(shape).astype(images.dtype)
+    shape = (kernel_height, out, kernel_width, channels)
+    return jnp.moveaxis(total.reshape(shape), 1, 3).astype(images.dtype)
 
 
 def _rows_at_a_time(rows: int, *, positions_per_row: int) -> int:
-    """The largest divisor of `rows` that makes at most 4096 positions, or 1."""
-    limit = max(1, 4096 // positions_per_row)
+    """The largest divisor of `rows` that makes at most 2048 positions, or 1."""
+    limit = max(1, 2048 // positions_per_row)
     return max(d for d in range(1, rows + 1) if rows % d == 0 and d <= limit)
