@@ -1,7 +1,7 @@
 """The gradient of a score at a tap: one forward pass for all values of the score."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -96,16 +96,50 @@ def linearise(
     The pull-back takes a cotangent of the score to the gradient at the tap. If only its
     spatial mean matters (`pooled`), it may be [batch 1 1 channel] of the same mean.
     """
+
+    def value_alone(model: nn.Module, images: Images, noise: Noise | None) -> Any:
+        return score(model, images, noise), None
+
+    passed = forward_pass(
+        model, variables, images, noise, tap=tap, run=value_alone, pooled=pooled
+    )
+    return passed.activation, passed.value, passed.pull_back
+
+
+class ForwardPass(NamedTuple):
+    """One forward pass, with a value of it that can be pulled back to a tap."""
+
+    activation: Array
+    value: Array
+    pull_back: Callable[[Array], Array]
+    """As that of `linearise`."""
+    output: Any
+    """What the function returned beside the value."""
+    state: dict[str, Any]
+    """The mutable collections after the pass."""
+
+
+def forward_pass(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    noise: Noise | None,
+    *,
+    tap: str,
+    run: Callable[..., tuple[Array, Any]],
+    pooled: bool,
+    mutable: Sequence[str] = (),
+) -> ForwardPass:
+    """What `linearise` does, for a function that returns more than the score.
+
+    `run(model, images, noise)` returns the value to pull back and anything else; a
+    training step thus has its output and its maps from one pass.
+    """
     variables = _without_marks(variables)
     if tap == "input":
-        value, pull_back, activation = jax.vjp(
-            lambda x: (cast(Array, model.apply(variables, x, noise, method=score)), x),
-            images,
-            has_aux=True,
-        )
-        return activation, _one_row_per_image(value, images), lambda c: pull_back(c)[0]
+        return _pass_from_input(model, variables, images, noise, run, mutable)
 
-    marks, paths = _marks(model, variables, images, noise, score)
+    marks, paths = _marks(model, variables, images, noise, run, mutable)
     if tap not in paths:
         raise ValueError(_unknown_tap(tap, ["input", *paths]))
     path = paths[tap]
@@ -117,25 +151,50 @@ def linearise(
         p: jnp.zeros((), m.dtype) for p, m in marks.items() if p not in optional
     }
 
-    def run(change: Array) -> tuple[Array, Array]:
+    def run_with(change: Array) -> tuple[Array, Any]:
         changes = unchanged | {changed: change}
-        value, captured = model.apply(
+        (value, output), captured = model.apply(
             {**variables, "perturbations": unflatten_dict(changes)},
             images,
             noise,
-            method=score,
-            mutable=["intermediates"],
+            method=run,
+            mutable=["intermediates", *mutable],
         )
-        return value, _flat(captured["intermediates"])[path]
+        activation = _flat(captured["intermediates"])[path]
+        return value, (activation, output, {name: captured[name] for name in mutable})
 
-    value, pull_back, activation = jax.vjp(
-        run, jnp.zeros_like(marks[changed]), has_aux=True
+    value, pull_back, (activation, output, state) = jax.vjp(
+        run_with, jnp.zeros_like(marks[changed]), has_aux=True
     )
     value = _one_row_per_image(value, images)
-    if changed == path:
-        return activation, value, lambda c: pull_back(c)[0]
-    area = activation.shape[1] * activation.shape[2]
-    return activation, value, lambda c: pull_back(c)[0][:, None, None, :] / area
+
+    def to_tap(cotangent: Array) -> Array:
+        (gradient,) = pull_back(cotangent)
+        if changed == path:
+            return gradient
+        area = activation.shape[1] * activation.shape[2]
+        return gradient[:, None, None, :] / area
+
+    return ForwardPass(activation, value, to_tap, output, state)
+
+
+def _pass_from_input(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    noise: Noise | None,
+    run: Callable[..., tuple[Array, Any]],
+    mutable: Sequence[str],
+) -> ForwardPass:
+    def run_on(images: Array) -> tuple[Array, Any]:
+        (value, output), state = model.apply(
+            variables, images, noise, method=run, mutable=mutable
+        )
+        return value, (output, state)
+
+    value, pull_back, (output, state) = jax.vjp(run_on, images, has_aux=True)
+    value = _one_row_per_image(value, images)
+    return ForwardPass(images, value, lambda c: pull_back(c)[0], output, dict(state))
 
 
 def per_value(
@@ -158,15 +217,16 @@ def _marks(
     variables: Variables,
     images: Images | jax.ShapeDtypeStruct,
     noise: Noise | None,
-    score: Score,
+    run: Callable[..., Any],
+    mutable: Sequence[str] = (),
 ) -> tuple[dict[Path, jax.ShapeDtypeStruct], dict[str, Path]]:
-    """Shapes of the perturbations that the score meets; paths of the taps by name."""
+    """Shapes of the perturbations that `run` meets; paths of the taps by name."""
 
-    def run(variables: Variables, images: Images, noise: Noise | None) -> Any:
-        marked = ["perturbations", "intermediates"]
-        return model.apply(variables, images, noise, method=score, mutable=marked)[1]
+    def mark(variables: Variables, images: Images, noise: Noise | None) -> Any:
+        marked = ["perturbations", "intermediates", *mutable]
+        return model.apply(variables, images, noise, method=run, mutable=marked)[1]
 
-    state = jax.eval_shape(run, _without_marks(variables), images, noise)
+    state = jax.eval_shape(mark, _without_marks(variables), images, noise)
     marks = _flat(state.get("perturbations", {}))
     sown = _flat(state.get("intermediates", {}))
     taps = {_name(p): p for p in marks if p in sown}
