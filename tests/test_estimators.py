@@ -116,6 +116,32 @@ def test_a_threshold_set_on_held_out_rows_keeps_its_promise(fitted):
     assert rate == pytest.approx(0.1, abs=3 * np.sqrt(2 * 0.09 / 2000))
 
 
+@pytest.mark.parametrize(
+    ("contamination", "rows", "below"), [(0.1, 49, 4), (0.1, 48, 3), (0.1, 5, 0)]
+)
+def test_a_new_row_is_an_outlier_with_at_most_the_promised_probability(
+    fitted, contamination, rows, below
+):
+    """As likely as to be one of the k lowest of n + 1: k - 1 of the n lie below."""
+    detector = pickle.loads(pickle.dumps(fitted)).set_params(
+        contamination=contamination
+    )
+    calibration = line(rows, seed=5)
+    detector.calibrate(calibration)
+    assert (detector.predict(calibration) < 0).sum() == below
+
+
+def test_where_the_rows_lie_does_not_matter():
+    """A date in seconds is 1e9 and more; float32 knows it to two minutes."""
+    near, far = (
+        VAEAnomalyDetector(**SMALL, random_state=0)
+        .fit(line(64) + shift)
+        .score_samples(line(64) + shift)
+        for shift in (0.0, 2e9)
+    )
+    np.testing.assert_allclose(far, near, rtol=1e-2, atol=1e-2)
+
+
 def test_drift_is_seen_and_its_absence_too(fitted):
     detector = pickle.loads(pickle.dumps(fitted)).calibrate(line(500, seed=7))
     assert detector.drift(line(500, seed=8)).p_value > 0.01
@@ -140,8 +166,9 @@ def test_bernoulli_wants_features_in_the_unit_interval():
     detector = VAEAnomalyDetector(**SMALL, likelihood="bernoulli")
     rows = (line(32) > 10).astype(float)
     assert np.isfinite(detector.fit(rows).score_samples(rows)).all()
-    with pytest.raises(ValueError, match=r"wants features in \[0, 1\], got values"):
-        detector.fit(line(32))
+    for refused in (detector.score_samples, detector.fit):
+        with pytest.raises(ValueError, match=r"wants features in \[0, 1\], got val"):
+            refused(line(32))
 
 
 @pytest.mark.parametrize(

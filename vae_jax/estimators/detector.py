@@ -1,5 +1,6 @@
 """scikit-learn estimators: a VAE that tells unusual rows of a table from usual ones."""
 
+import math
 from typing import Any, NamedTuple, get_args
 
 import jax
@@ -126,10 +127,17 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
 
         The training rows score better than new ones of the same kind, so that a
         threshold set on them raises more false alarms than `contamination` says; after
-        this it raises about as many, or fewer.
+        this, in the mean over such sets of n rows, it raises at most as many, or one in
+        n + 1 where so few rows cannot promise less.
         """
         check_is_fitted(self)
-        return self._calibrate(self._validated(X, reset=False))
+        self._calibrate(self._validated(X, reset=False))
+        count = len(self.calibration_scores_)
+        # A new row is as likely below the k-th lowest as to be one of the k lowest of
+        # n + 1 (split conformal prediction). In binary 0.29 * 100 is below 29.
+        lowest = max(1, math.floor(self.contamination * (count + 1) + 1e-9))
+        self.offset_ = float(self.calibration_scores_[lowest - 1])
+        return self
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The score of each row, in nats; higher is more normal."""
@@ -173,8 +181,17 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
         return 100 * (1 - self.contamination)
 
     def _validated(self, X: Any, **options: Any) -> np.ndarray:
-        found = validate_data(self, X, dtype=np.float32, **options)
+        # In float32 rows far from 0, such as dates, would lose what tells them apart.
+        found = validate_data(self, X, dtype=(np.float64, np.float32), **options)
         assert isinstance(found, np.ndarray)
+        # Also when scoring: beyond 1 the likelihood has no bound, and calls any row
+        # normal that is bright enough.
+        if self.likelihood == "bernoulli" and (found.min() < 0 or found.max() > 1):
+            raise ValueError(
+                "VAEAnomalyDetector: likelihood='bernoulli' wants features in [0, 1], "
+                f"got values from {found.min()} to {found.max()}; scale them or take "
+                "'gaussian'."
+            )
         return found
 
     def _calibrate(self, X: np.ndarray) -> "VAEAnomalyDetector":
@@ -197,18 +214,14 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.likelihood == "bernoulli":
-            if X.min() < 0 or X.max() > 1:
-                raise ValueError(
-                    "VAEAnomalyDetector: likelihood='bernoulli' wants features in "
-                    f"[0, 1], got values from {X.min()} to {X.max()}; scale them or "
-                    "take 'gaussian'."
-                )
             return np.zeros(X.shape[1]), np.ones(X.shape[1])
         scale = X.std(axis=0, dtype=np.float64)
         return X.mean(axis=0, dtype=np.float64), np.where(scale > 0, scale, 1.0)
 
     def _standardise(self, X: np.ndarray) -> np.ndarray:
-        return ((X - self.mean_) / self.scale_).astype(np.float32)[:, None, :, None]
+        # So far, and no further, the squares of a row are finite.
+        standard = np.clip((X - self.mean_) / self.scale_, -1e15, 1e15)
+        return standard.astype(np.float32)[:, None, :, None]
 
 
 def _check(detector: VAEAnomalyDetector) -> None:
