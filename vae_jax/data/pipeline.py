@@ -38,22 +38,6 @@ class Augment(grain.transforms.RandomMap):
         return augment(element, self.augmentation, rng=rng, crop=self.crop)
 
 
-@dataclasses.dataclass(frozen=True)
-class RandomCrop(grain.transforms.RandomMap):
-    """Cuts a square out of each image, anywhere, another in each epoch."""
-
-    size: int
-
-    def random_map(
-        self,
-        element: UInt8[np.ndarray, "height width channel"],
-        rng: np.random.Generator,
-    ) -> UInt8[np.ndarray, "size size channel"]:
-        """Crops one image with the generator of this record and epoch."""
-        top, left = (int(rng.integers(n - self.size + 1)) for n in element.shape[:2])
-        return element[top : top + self.size, left : left + self.size]
-
-
 class ToFloat(grain.transforms.Map):
     """Names a batch of 8-bit images and scales it, all at once."""
 
@@ -112,7 +96,6 @@ def train_dataset(
         augmentation: what may be done to an image.
         crop: side in pixels of a random square, of which a new one is cut out of each
             image in each epoch; by default images are whole.
-        crop: side of the square that is then cut out of it, anywhere; None: all of it.
         process_index: of this process.
         process_count: over which each batch is divided.
 
@@ -132,16 +115,12 @@ def train_dataset(
             f"train_dataset: batch_size must be a positive multiple of the "
             f"{process_count} processes, got {batch_size}."
         )
-    augmented = (
+    return (
         grain.MapDataset.source(ShuffledEpochs(source, seed=seed))
         .seed(seed)
         .random_map(Augment(augmentation, crop))
-    )
-    if crop is not None:
-        augmented = augmented.random_map(RandomCrop(crop))
-    return (
-        # Divided after the random maps, whose draws depend on the place in the stream.
-        augmented.batch(batch_size // process_count, drop_remainder=True)
+        # Divided after the random map, whose draws depend on the place in the stream.
+        .batch(batch_size // process_count, drop_remainder=True)
         .slice(slice(process_index, None, process_count))
         .map(ToFloat())
     )
