@@ -16,11 +16,15 @@ def normals():
 def test_the_candidate_that_finds_artificial_defects_is_chosen(
     normals, monkeypatch, best
 ):
-    """One method marks what was pasted, the others what was not."""
+    """One method marks what was pasted, the others what was not.
+
+    The images are spread over those held out, of which the first may all be alike.
+    """
+    shown = normals[np.rint(np.linspace(0, 39, 32)).astype(int)]
 
     def make_maps(names, explainer, fitted, images):
         del explainer, fitted
-        original = np.concatenate([normals[:32], normals[:32].repeat(7, axis=0)])
+        original = np.concatenate([shown, shown.repeat(7, axis=0)])
         found = (images != original).any(-1).astype(np.float32)
         return {name: found if name == best else 1 - found for name in names}
 
