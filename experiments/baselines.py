@@ -1,7 +1,7 @@
 """The baselines that train a network of their own, by the names they have in tables."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from vae_jax.baselines import MapFunction
 from vae_jax.baselines.anogan import fit_anogan
 from vae_jax.baselines.autoencoder import Loss, fit_autoencoder
 from vae_jax.baselines.feature_dictionary import fit_feature_dictionary
+from vae_jax.baselines.resnet18 import load_weights
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
 
@@ -104,3 +105,14 @@ def available(settings: Settings) -> list[str]:
     has_weights = settings.feature_weights is not None
     other = "feature-dictionary-random" if has_weights else "feature-dictionary"
     return [name for name in BASELINES if name != other]
+
+
+def check_weights(settings: Settings, methods: Collection[str]) -> None:
+    """Reads the file of weights if one of the methods wants it.
+
+    Raises:
+        ValueError: It is not of ResNet-18.
+        OSError: It cannot be read.
+    """
+    if settings.feature_weights is not None and "feature-dictionary" in methods:
+        load_weights(Path(settings.feature_weights).expanduser())

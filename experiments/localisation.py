@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments import tables
+from experiments.baselines import check_weights
 from experiments.choice import choose
 from experiments.comparison import compare, select, taps_of
 from experiments.deployment import deploy, describe
@@ -39,6 +40,7 @@ def check(settings: Settings) -> None:
     variables = jax.eval_shape(
         functools.partial(models.init, model), key=jax.random.key(0)
     )
+    check_weights(settings, select(settings))
     known = attention.taps(model, variables, model.image_shape)
     maps = [name for name, shape in known.items() if len(shape) == 3]
     for tap in taps_of(settings):

@@ -31,6 +31,10 @@ QUICK = Settings(
     tap="conv2",
     blur=1.0,
     evaluations=4,
+    baseline_steps=300,
+    baseline_size=64,
+    baseline_batch_size=16,
+    anogan_width=16,
 )
 
 
@@ -80,6 +84,7 @@ PRESETS = {
             epochs=20,
             batch_size=64,
             learning_rate=2e-3,
+            baseline_steps=1000,
         ),
     ),
     # The authors' code: this network, Adam at 1e-3, 100 epochs, no augmentation; the
@@ -97,6 +102,10 @@ PRESETS = {
             batch_size=128,
             learning_rate=1e-3,
             evaluations=10,
+            baseline_steps=None,
+            baseline_size=None,
+            baseline_batch_size=None,
+            anogan_width=64,
         ),
     ),
 }

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from experiments import comparison, mvtec
+from experiments import comparison, localisation, mvtec
 from experiments.methods import DEFAULT_METHOD, METHODS
 
 
@@ -53,3 +53,13 @@ def test_the_feature_dictionary_is_called_random_without_weights():
     assert "feature-dictionary" in select("baseline", feature_weights="resnet.npz")
     with pytest.raises(ValueError, match="--feature-weights"):
         select("feature-dictionary")
+
+
+def test_weights_are_read_before_training_if_a_method_wants_them(tmp_path):
+    missing = str(tmp_path / "resnet18.npz")
+    asked = dataclasses.replace(
+        mvtec.QUICK, methods=("baseline",), feature_weights=missing
+    )
+    with pytest.raises(OSError, match=r"resnet18\.npz"):
+        localisation.check(asked)
+    localisation.check(dataclasses.replace(asked, methods=("floor",)))
