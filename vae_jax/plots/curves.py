@@ -1,5 +1,6 @@
 """Lines: rates over thresholds, figures over training, scores over pixels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,9 +124,9 @@ def save_metric_curves(
     """
     objectives = list(dict.fromkeys(name for each in metrics.values() for name in each))
     colours = colour_each("save_metric_curves", objectives)
-    columns = min(len(metrics), 3)
+    columns = math.ceil(math.sqrt(len(metrics)))
     rows = -(-len(metrics) // columns)
-    figure = Figure(figsize=(4 * columns, 3 * rows + 0.8), layout="constrained")
+    figure = Figure(figsize=(4 * columns + 1.5, 3 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (metric, of_objectives) in zip(panels, metrics.items(), strict=False):
         for name, values in of_objectives.items():
@@ -141,6 +142,6 @@ def save_metric_curves(
     for axis in panels[len(metrics) :]:
         axis.set_visible(False)
     lines = [Line2D([], [], color=colours[name], label=name) for name in objectives]
-    figure.legend(handles=lines, loc="outside lower center", ncols=4, fontsize=9)
+    figure.legend(handles=lines, loc="outside right upper", fontsize=9)
     figure.suptitle(title, fontsize=11, color=INK)
     save(figure, path)

@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 from vae_jax.plots.drawing import (
     INK,
     MARKERS,
+    WHITE_EDGE,
     colour_each,
     grid,
     save,
@@ -48,34 +49,31 @@ def save_scatter(
     objectives = list(dict.fromkeys(setting.objective for setting in settings))
     colours = colour_each("save_scatter", objectives)
     markers = dict(zip(objectives, MARKERS, strict=False))
-    figure = Figure(figsize=(7.5, 5.2), layout="constrained")
+    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
     axis = figure.subplots()
     for objective, _, x, y in settings:
-        style = {"color": colours[objective], "marker": markers[objective]}
-        axis.scatter(x, y, s=14, alpha=0.3, linewidths=0, **style)
+        colour, marker = colours[objective], markers[objective]
+        axis.scatter(x, y, 14, colour, marker=marker, alpha=0.3, linewidths=0)
         axis.errorbar(
             x.mean(),
             y.mean(),
-            xerr=confidence(x),
-            yerr=confidence(y),
-            ms=8,
-            mec="white",
-            lw=1.2,
+            confidence(y),
+            confidence(x),
+            marker,
+            color=colour,
+            markersize=8,
+            markeredgecolor="white",
+            linewidth=1.2,
             capsize=3,
             label=objective,
-            **style,
         )
     axis.grid(alpha=0.3)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    handles = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(
-        handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9
-    )
+    drawn, names = axis.get_legend_handles_labels()
+    once = dict(zip(names, drawn, strict=True))
+    figure.legend(once.values(), once, loc="outside right upper", fontsize=9)
     figure.suptitle(title, fontsize=11, color=INK)
-    _label_apart(
-        axis,
-        [(s.x.mean(), s.y.mean(), s.label, colours[s.objective]) for s in settings],
-    )
+    _label_apart(figure, axis, settings, colours)
     save(figure, path)
 
 
@@ -98,77 +96,99 @@ def save_attention_pair(
     """Draws each image beside the maps of two latents of each model (Figure 9).
 
     Maps are overlaid, each in the units of its own maximum; negative values count as 0.
-    What is above a map is the number of its latent.
+    The number in a corner is that of the latent.
     """
     figure, axes = grid(len(images), 1 + 2 * len(maps), title=title)
     for axis, image in zip(axes[:, 0], images, strict=True):
         show_image(axis, image)
     axes[0, 0].set_title("input", fontsize=9, color=INK)
-    for place, (model, of_images) in enumerate(maps.items()):
-        for row, which in np.ndindex(of_images.shape[:2]):
-            axis = axes[row, 1 + 2 * place + which]
-            strength = np.maximum(of_images[row, which], 0)
-            show_overlay(axis, images[row], strength / (strength.max() or 1.0))
-            name = f"z{latents[model][row, which]}"
-            first = f"{model}\n{name}" if row == 0 else name
-            axis.set_title(first, fontsize=9, color=INK)
+    pairs = [(model, which) for model in maps for which in (0, 1)]
+    for column, (model, which) in zip(axes.T[1:], pairs, strict=True):
+        column[0].set_title(model, fontsize=9, color=INK)
+        of_images = zip(maps[model][:, which], latents[model][:, which], strict=True)
+        for axis, image, (map_, number) in zip(column, images, of_images, strict=True):
+            strength = np.maximum(map_, 0)
+            show_overlay(axis, image, strength / (strength.max() or 1.0))
+            _write_in_corner(axis, f"z{number}")
     save(figure, path)
 
 
-def _label_apart(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
-    """Writes (x, y, text, colour) beside each point, where no other text or point is.
+def _write_in_corner(axis: Axes, text: str) -> None:
+    axis.text(
+        0.05,
+        0.05,
+        text,
+        transform=axis.transAxes,
+        fontsize=9,
+        color=INK,
+        path_effects=WHITE_EDGE,
+    )
 
-    Of the free places the first of a ring around the point; if none is free, the first.
+
+def _label_apart(
+    figure: Figure, axis: Axes, settings: Sequence[Setting], colours: Mapping[str, str]
+) -> None:
+    """Writes each label beside its point, where no other label, point or bar is.
+
+    Of the free places the first on rings around the point; if none is, the one that
+    covers least.
     """
-    figure = axis.figure
     figure.draw_without_rendering()  # places depend on the layout
-    taken = [_around(axis, x, y) for x, y, _, _ in points]
     figure.set_layout_engine("none")
-    for x, y, text, colour in points:
+    taken = [box for setting in settings for box in _drawn(axis, setting)]
+    for setting in settings:
+        colour = colours[setting.objective]
         places = [
-            _write(axis, x, y, text, colour, angle, distance)
-            for distance in (8, 16, 28, 42)
+            _write(axis, setting, colour, angle, distance)
+            for distance in (7, 14, 22, 32, 44)
             for angle in np.deg2rad([45, 135, 315, 225, 0, 180, 90, 270])
         ]
         boxes = [place.get_window_extent() for place in places]
-        free = [
-            axis.bbox.count_contains(box.get_points()) == 2
-            and not box.count_overlaps(taken)
+        covered = [
+            box.count_overlaps(taken) + 100 * (not _is_inside(axis, box))
             for box in boxes
         ]
-        chosen = free.index(True) if any(free) else 0
+        chosen = int(np.argmin(covered))
         taken.append(boxes[chosen])
-        for i, place in enumerate(places):
-            if i != chosen:
-                place.remove()
+        for place in places[:chosen] + places[chosen + 1 :]:
+            place.remove()
 
 
-def _around(axis: Axes, x: float, y: float) -> Bbox:
-    """The marker of a point, in pixels of the figure."""
-    (column, row), side = axis.transData.transform((x, y)), 6
-    return Bbox.from_bounds(column - side, row - side, 2 * side, 2 * side)
+def _drawn(axis: Axes, setting: Setting) -> list[Bbox]:
+    """Marker and bars of a setting, in pixels of the figure."""
+    x, y = setting.x.mean(), setting.y.mean()
+    reach = confidence(setting.x), confidence(setting.y)
+    middle, end = axis.transData.transform([(x, y), np.add((x, y), reach)])
+    wide, high = end - middle
+    return [
+        Bbox([middle - half, middle + half])
+        for half in np.array([(6, 6), (wide, 2), (2, high)])
+    ]
+
+
+def _is_inside(axis: Axes, box: Bbox) -> bool:
+    return (
+        axis.bbox.containsx(box.x0)
+        and axis.bbox.containsx(box.x1)
+        and (axis.bbox.containsy(box.y0) and axis.bbox.containsy(box.y1))
+    )
 
 
 def _write(
-    axis: Axes,
-    x: float,
-    y: float,
-    text: str,
-    colour: str,
-    angle: float,
-    distance: float,
+    axis: Axes, setting: Setting, colour: str, angle: float, distance: float
 ) -> Annotation:
+    """Away from the point by a distance in points, with a line to it if that is far."""
     right, up = np.cos(angle), np.sin(angle)
+    line = {"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkB": 4}
     return axis.annotate(
-        text,
-        (x, y),
+        setting.label,
+        (setting.x.mean(), setting.y.mean()),
         (distance * right, distance * up),
         textcoords="offset points",
         ha="left" if right > 0.1 else "right" if right < -0.1 else "center",
         va="bottom" if up > 0.1 else "top" if up < -0.1 else "center",
         fontsize=8,
         color=colour,
-        arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5}
-        if distance > 20
-        else None,
+        path_effects=WHITE_EDGE,
+        arrowprops=line if distance > 20 else None,
     )

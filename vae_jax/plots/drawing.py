@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 INK = "#222222"
 TRUTH = "#00e5ff"
@@ -14,6 +15,8 @@ COLOURS = "magma"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart with any colour vision (Okabe and Ito 2008); yellow is too light."""
 MARKERS = "os^DvPX"
+WHITE_EDGE = (withStroke(linewidth=2, foreground="white"),)
+"""Around text that lies on something."""
 
 CELL = 0.6
 """Inches of an image among many."""
@@ -104,6 +107,8 @@ def colour_each(caller: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes the figure as PNG."""
+    """Writes the figure as PNG, cut to what is drawn."""
     with path.open("wb") as file:
-        figure.savefig(file, dpi=130, format="png")
+        figure.savefig(
+            file, dpi=130, format="png", bbox_inches="tight", pad_inches=0.08
+        )

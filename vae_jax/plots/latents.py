@@ -160,8 +160,8 @@ def save_metric_plane(
     drawn = axis.imshow(
         np.log10(volume), cmap="Greys", extent=extent, origin="lower", alpha=0.8
     )
-    for code, label in zip(codes, labels, strict=True):
-        axis.text(*code, str(label), fontsize=6, color=INK, ha="center", va="center")
+    for (x, y), label in zip(codes.tolist(), labels, strict=True):
+        axis.text(x, y, str(label), fontsize=6, color=INK, ha="center", va="center")
     styles = zip(LINES, MARKERS, strict=True)
     for (name, lines), (colour, marker) in zip(curves.items(), styles, strict=False):
         for i, line in enumerate(lines):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
@@ -54,12 +53,11 @@ def save_heat_map(
         figsize=(0.62 * len(columns) + 1.6, 0.4 * len(rows) + 1.2), layout="constrained"
     )
     axis = figure.subplots()
-    colours = matplotlib.colormaps["cividis_r"]
     low, high = np.nanmin(values), np.nanmax(values)
     share = (values - low) / (high - low if high > low else 1)
-    axis.imshow(share, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     whole = np.issubdtype(values.dtype, np.integer)
-    ink = np.where(share > 0.5, "white", INK)
+    ink = np.where(share > 0.6, "white", INK)
     _write_numbers(axis, values, "{:d}" if whole else "{:.2f}", ink)
     _name_cells(axis, rows, columns)
     figure.suptitle(title, fontsize=10, color=INK)
