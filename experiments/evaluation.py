@@ -20,6 +20,8 @@ Mask = Bool[np.ndarray, "height width"]
 Masks = Bool[np.ndarray, "image height width"]
 
 PRO_LIMIT = 0.3
+PASTED_ON = 32
+"""Held-out normal images, each shown with every kind of artificial defect."""
 FIGURES = ("pixel_auroc", "aupro", "best_iou", "average_precision", "image_auroc")
 
 
@@ -72,13 +74,16 @@ def artificial_defects(
     """Held-out normal images, as they are and with a pasted defect of each kind.
 
     What methods are chosen on, since the test images must not be: real defects are
-    others, so these figures rank methods but do not predict theirs.
+    others, so these figures rank methods but do not predict theirs. Of many images,
+    `PASTED_ON` that are spread over all of them: the first may be of one clip.
     """
-    copies = np.repeat(validation, len(defects.KINDS), axis=0)
+    count = min(PASTED_ON, len(validation))
+    normal = validation[np.rint(np.linspace(0, len(validation) - 1, count)).astype(int)]
+    copies = np.repeat(normal, len(defects.KINDS), axis=0)
     pasted = defects.add_defects(copies, seed=seed)
-    clean = np.zeros(validation.shape[:3], np.bool_)
+    clean = np.zeros(normal.shape[:3], np.bool_)
     return (
-        np.concatenate([validation, pasted.images]),
+        np.concatenate([normal, pasted.images]),
         np.concatenate([clean, pasted.masks]),
     )
 

@@ -81,6 +81,17 @@ def test_artificial_defects_keep_the_normal_images_and_mask_what_they_change():
     assert not changed[~masks[2:]].any()
 
 
+def test_of_many_held_out_images_some_from_first_to_last_get_defects():
+    normal = np.arange(100, 200, dtype=np.uint8)[:, None, None, None]
+    images, _ = evaluation.artificial_defects(
+        normal.repeat(32, 1).repeat(32, 2), seed=0
+    )
+    clean = images[: evaluation.PASTED_ON, 0, 0, 0].tolist()
+    assert len(images) == evaluation.PASTED_ON * (1 + len(defects.KINDS))
+    assert clean == sorted(set(clean))
+    assert (clean[0], clean[-1]) == (100, 199)
+
+
 def test_verdict_says_where_we_lose():
     ours = DEFAULT_METHOD
     text = tables.verdict(
