@@ -1,0 +1,116 @@
+"""Images of known factors that live on the device: drawn and unpacked inside `jit`."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from vae_jax.data import dsprites
+from vae_jax.data.factors import FactorGrid, GridImages
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["stored"],
+    meta_fields=["grid", "source"],
+)
+@dataclasses.dataclass(frozen=True)
+class FactorImages:
+    """One image for each combination of generative factors, in the grid's order.
+
+    A pytree: give it to a compiled function as an argument, or the images become a
+    constant of the program. Under `jax.vmap` over keys it stays as it is.
+    """
+
+    stored: Any
+    """As in `GridImages`, or what a transformation of pytrees has put in its place."""
+    grid: FactorGrid
+    source: str
+    """What it is, for tables."""
+
+    def images(
+        self, index: Int[Array, " batch"]
+    ) -> Float[Array, "batch height width channel"]:
+        """The images at these places, in [0, 1]."""
+        stored = self.stored[index]
+        if stored.ndim == 2:
+            return dsprites.unpack(stored, xp=jnp)[..., None].astype(jnp.float32)
+        return stored.astype(jnp.float32) / 255
+
+    def every(self, steps: Sequence[int]) -> "FactorImages":
+        """The images of `grid.every(steps)` alone."""
+        grid = self.grid.every(steps)
+        classes = grid.classes(jnp.arange(grid.size)) * jnp.array([steps])
+        return FactorImages(self.stored[self.grid.index(classes)], grid, self.source)
+
+    def sample(
+        self, key: Key[Array, ""], number: int
+    ) -> tuple[Float[Array, "batch height width channel"], Int[Array, "batch factor"]]:
+        """Images with all factors independent and uniform, and the factors' classes."""
+        index = jax.random.randint(key, (number,), 0, self.grid.size)
+        return self.images(index), self.grid.classes(index)
+
+    def sample_matching(
+        self,
+        key: Key[Array, ""],
+        classes: Int[Array, "batch factor"],
+        fixed: Bool[Array, "batch factor"],
+    ) -> tuple[Float[Array, "batch height width channel"], Int[Array, "batch factor"]]:
+        """As `sample`, but the `fixed` factors are those of `classes`."""
+        drawn = jax.random.randint(key, (len(classes),), 0, self.grid.size)
+        classes = jnp.where(fixed, classes, self.grid.classes(drawn))
+        return self.images(self.grid.index(classes)), classes
+
+
+def procedural_dsprites(
+    steps: tuple[int, int, int, int, int] = (1, 1, 1, 1, 1),
+) -> FactorImages:
+    """Renders the dSprites-compatible, procedural set on the device.
+
+    The whole set takes 377 MB there.
+
+    Args:
+        steps: keeps every so many-th value of each factor, for a smaller set.
+
+    Raises:
+        ValueError: not five positive steps.
+    """
+    grid = dsprites.GRID.every(steps)
+    return FactorImages(_render(grid, steps), grid, dsprites.PROCEDURAL)
+
+
+def load_dsprites(data_dir: str | Path) -> FactorImages:
+    """The original dSprites: see `data.dsprites.files.load`, also for errors."""
+    from vae_jax.data.dsprites import files  # needs TensorFlow Datasets, the rest not
+
+    return _on_device(files.load(data_dir))
+
+
+def load_shapes3d(data_dir: str | Path) -> FactorImages:
+    """Shapes3D, 5.9 GB on the device: see `data.shapes3d.load`, also for errors."""
+    from vae_jax.data import shapes3d  # needs TensorFlow Datasets, the rest not
+
+    return _on_device(shapes3d.load(data_dir))
+
+
+def _on_device(images: GridImages) -> FactorImages:
+    return FactorImages(jnp.asarray(images.stored), images.grid, images.source)
+
+
+@functools.partial(jax.jit, static_argnames=("grid", "steps"))
+def _render(grid: FactorGrid, steps: tuple[int, ...]) -> UInt8[Array, "image bytes"]:
+    """One sprite at all its positions at a time."""
+    positions = grid.sizes[-2] * grid.sizes[-1]
+
+    def render(sprite: Int[Array, ""]) -> UInt8[Array, "position bytes"]:
+        classes = grid.classes(sprite * positions + jnp.arange(positions))
+        images = dsprites.render(classes * jnp.array([steps]), xp=jnp)
+        return dsprites.pack(images, xp=jnp)
+
+    packed = jax.lax.map(render, jnp.arange(grid.size // positions))
+    return packed.reshape(grid.size, -1)
