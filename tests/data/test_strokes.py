@@ -83,3 +83,12 @@ def test_an_image_with_no_place_for_a_stroke_is_named(value, index, kind):
     images[index] = value
     with pytest.raises(ValueError, match=f"image {index} has no place .* to be {kind}"):
         add_strokes(images, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_crowded_image_has_a_place_all_the_same(seed):
+    """Ink nearly everywhere, as in a fat eight: most draws would follow it."""
+    images = np.full((1, 28, 28, 1), 200, np.uint8)
+    images[0, 2:12, 3:13] = 0
+    _, masks, _ = add_strokes(images, seed=seed)
+    assert masks[0, 2:12, 3:13].any()

@@ -17,7 +17,7 @@ LEAST_INK = 128
 """Of 255: a pixel as bright as this was written on."""
 LEAST_PIXELS = 8
 """A smaller change is drawn again."""
-ATTEMPTS = 20
+ATTEMPTS = 200
 
 Values = Float[np.ndarray, "height width"]
 
