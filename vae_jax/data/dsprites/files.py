@@ -33,6 +33,8 @@ _AT_A_TIME = 4096
 def load(data_dir: str | Path) -> GridImages:
     """Loads dSprites as packed bits; nothing is downloaded.
 
+    Of the whole set the file takes some ten seconds, records some four minutes.
+
     Args:
         data_dir: the published file, the folder that holds it, or a folder of
             TensorFlow Datasets that holds dsprites, or else dsprites_procedural, as
