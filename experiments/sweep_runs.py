@@ -1,0 +1,255 @@
+"""Trains the runs of a sweep, a group as one program: objective meets network, data."""
+
+import functools
+import json
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, PyTree
+
+from experiments.objectives import (
+    AttentionTerm,
+    Objective,
+    default_hyper,
+    make_loss_fn,
+)
+from experiments.regularisers import (
+    DIPVAE,
+    AnnealedVAE,
+    BetaTCVAE,
+    BetaVAE,
+    FactorVAE,
+    InfoVAE,
+)
+from experiments.representation import brief_figures, represent
+from experiments.sweep import ATTENTION, Group, Run, Sweep
+from vae_jax import models, train
+from vae_jax.factor_images import FactorImages
+
+_SHARED = (
+    "network",
+    "latents",
+    "learning_rate",
+    "batch_size",
+    "annealing_steps",
+    "estimator",
+    "second_batch",
+    "discriminator_layers",
+    "discriminator_width",
+    "discriminator_learning_rate",
+    "pairs",
+    "second_order",
+)
+"""Fields of a sweep that the numbers of every run may depend on."""
+
+
+class Trained(NamedTuple):
+    """The networks of a group, and how they came to be."""
+
+    group: Group
+    model: models.VAE
+    params: PyTree
+    """Of the VAEs, leaves [run ...]."""
+    history: list[dict[str, Any]]
+    """A line an evaluation: "step", and figures that are lists, one for each run."""
+
+    def params_of(self, run: int) -> PyTree:
+        """Of one network."""
+        return _of_run(self.params, run)
+
+
+def train_group(
+    sweep: Sweep, group: Group, data: FactorImages, held: FactorImages
+) -> Trained:
+    """Trains, or goes on training, all runs of a group at once.
+
+    Batches are drawn from `data`; `held` is what evaluations are made on.
+    """
+    model = build_model(sweep, data)
+    objective = build_objective(sweep, group, dataset_size=data.grid.size)
+    term = None
+    if group.tap is not None:
+        term = AttentionTerm(
+            tap=group.tap, pairs=sweep.pairs, second_order=sweep.second_order
+        )
+    optimizer = _optimizer(sweep, objective)
+    mesh = train.runs_mesh(len(group.runs))
+    state = train.create_runs(
+        functools.partial(_init, model, objective),
+        optimizer,
+        keys=jax.vmap(jax.random.key)(jnp.array([run.seed for run in group.runs])),
+        mesh=mesh,
+    )
+    loss_fn = make_loss_fn(model, objective, attention_term=term)
+    folder = sweep.folder / "runs" / group.name.replace(" ", "-")
+    every = math.ceil(sweep.steps / sweep.evaluations)
+    with train.Checkpoints(
+        folder, config=_identity(sweep, group, data, held), may_change=("steps",)
+    ) as checkpoints:
+        state = train.fit(
+            state,
+            train.make_train_step(loss_fn, optimizer),
+            train.Drawn(
+                functools.partial(_draw, objective, sweep.batch_size),
+                data,
+                _hyper(group, objective, term),
+            ),
+            steps=sweep.steps,
+            mesh=mesh,
+            checkpoints=checkpoints,
+            evaluate=lambda state: _figures(model, _gathered(state, mesh), held),
+            steps_per_call=sweep.steps_per_call,
+            evaluate_every=every,
+            checkpoint_every=every,
+        )
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    history = [line for line in map(json.loads, lines) if line["kind"] == "evaluation"]
+    return Trained(group, model, _gathered(state, mesh), history)
+
+
+def build_model(sweep: Sweep, data: FactorImages) -> models.VAE:
+    """The network of the sweep, for the images of the data.
+
+    Raises:
+        ValueError: They are not of the network's size.
+    """
+    shape = jax.eval_shape(data.images, jax.ShapeDtypeStruct((1,), jnp.int32)).shape[1:]
+    match sweep.network:
+        case "locatello":
+            build = models.locatello_vae
+        case "burgess":
+            build = models.burgess_vae
+        case "kim":
+            build = models.kim_vae
+        case "repro2021":
+            build = models.repro2021_vae
+    model = build(image_channels=shape[-1], latents=sweep.latents)
+    if model.image_shape != shape:
+        raise ValueError(
+            f"--network {sweep.network} wants images of shape {model.image_shape}, got "
+            f"{shape}."
+        )
+    return model
+
+
+def build_objective(sweep: Sweep, group: Group, *, dataset_size: int) -> Objective:
+    """The objective of a group, without its attention loss and its weights."""
+    match group.objective.removeprefix(ATTENTION):
+        case "vae" | "beta-vae":
+            return BetaVAE()
+        case "annealed-vae":
+            return AnnealedVAE(sweep.annealing_steps)
+        case "beta-tcvae":
+            return BetaTCVAE(dataset_size, sweep.estimator)
+        case "factor-vae":
+            discriminator = models.Discriminator(
+                sweep.discriminator_layers, sweep.discriminator_width
+            )
+            return FactorVAE(discriminator, sweep.second_batch)
+        case "dip-vae-i":
+            return DIPVAE("i")
+        case "dip-vae-ii":
+            return DIPVAE("ii")
+        case "info-vae":
+            return InfoVAE()
+        case unknown:
+            raise ValueError(f"build_objective: there is no {unknown!r}.")
+
+
+def _hyper(
+    group: Group, objective: Objective, term: AttentionTerm | None
+) -> dict[str, np.ndarray]:
+    """What the loss function reads of each run: its own values, else the published."""
+    usual = default_hyper(objective, term)
+    if group.objective.removeprefix(ATTENTION) == "vae":
+        usual["beta"] = 1.0
+    runs = [usual | _loss_values(run, usual) for run in group.runs]
+    return {name: np.array([run[name] for run in runs], np.float32) for name in usual}
+
+
+def _loss_values(run: Run, usual: dict[str, float]) -> dict[str, float]:
+    """The values of a run by the names that the loss function has for them."""
+    found = {}
+    for name, value in run.values.items():
+        match name:
+            case "tc_beta":
+                found["beta"] = value
+            case "mmd":
+                found["lambda"] = value
+            case "off_diagonal":
+                ratio = usual["diagonal"] / usual["off_diagonal"]
+                found |= {"off_diagonal": value, "diagonal": ratio * value}
+            case _:
+                found[name] = value
+    return found
+
+
+def _optimizer(sweep: Sweep, objective: Objective) -> optax.GradientTransformation:
+    """Adam for the VAE; for a discriminator that of Kim and Mnih 2018."""
+    parts = {"vae": train.adam(sweep.learning_rate)}
+    if isinstance(objective, FactorVAE):
+        rate = sweep.discriminator_learning_rate
+        parts["discriminator"] = train.adam(rate, betas=(0.5, 0.9))
+    return train.by_part(parts)
+
+
+def _init(model: models.VAE, objective: Objective, key: Array) -> tuple[PyTree, PyTree]:
+    vae_key, discriminator_key = jax.random.split(key)
+    params = {"vae": models.init(model, key=vae_key)["params"]}
+    if isinstance(objective, FactorVAE):
+        latents = jnp.zeros((1, model.encoder.latents))
+        variables = objective.discriminator.init(discriminator_key, latents)
+        params["discriminator"] = variables["params"]
+    return params, {}
+
+
+def _draw(
+    objective: Objective, batch_size: int, data: FactorImages, key: Array
+) -> dict[str, Array]:
+    first, second = jax.random.split(key)
+    batch = {"image": data.sample(first, batch_size)[0]}
+    if isinstance(objective, FactorVAE) and objective.second_batch == "independent":
+        batch["second_image"] = data.sample(second, batch_size)[0]
+    return batch
+
+
+def _identity(
+    sweep: Sweep, group: Group, data: FactorImages, held: FactorImages
+) -> dict[str, Any]:
+    """What a checkpoint must be of to be gone on with."""
+    return {
+        "objective": group.objective,
+        "tap": group.tap,
+        "runs": [{"seed": run.seed, **run.values} for run in group.runs],
+        "network": {name: getattr(sweep, name) for name in _SHARED},
+        "data": {"source": data.source, "sizes": list(data.grid.sizes)},
+        "held": list(held.grid.sizes),
+    }
+
+
+def _gathered(state: train.TrainState, mesh: Mesh) -> PyTree:
+    """The VAEs of all runs on one device of each process."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    copy = jax.jit(lambda tree: tree, out_shardings=everywhere)
+    return train.local_copy(copy(state.params["vae"]))
+
+
+def _of_run(params: PyTree, run: int) -> PyTree:
+    return jax.tree.map(lambda x: x[run], params)
+
+
+def _figures(
+    model: models.VAE, params: PyTree, held: FactorImages
+) -> dict[str, np.ndarray]:
+    """Of each run, for the curves over training."""
+    runs = len(jax.tree.leaves(params)[0])
+    rows = [
+        brief_figures(represent(model, _of_run(params, i), held), held.grid.sizes)
+        for i in range(runs)
+    ]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}

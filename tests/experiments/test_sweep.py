@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+
+from experiments import dsprites
+from experiments.sweep import SWEPT, Sweep
+
+SWEEP = Sweep(
+    workdir="here",
+    objectives=("vae", "factor-vae", "ad-factor-vae"),
+    network="locatello",
+    latents=10,
+    steps=10,
+    seeds=3,
+    seed=5,
+    learning_rate=1e-4,
+    gamma=(10.0, 40.0),
+    attention=(1.0, 20.0),
+    taps=("relu1", "relu4"),
+)
+
+
+def test_a_group_is_what_one_program_can_train():
+    groups = SWEEP.groups()
+    assert [group.name for group in groups] == [
+        "vae",
+        "factor-vae",
+        "ad-factor-vae relu1",
+        "ad-factor-vae relu4",
+    ]
+    # Seeds, times the weights that the objective knows.
+    assert [len(group.runs) for group in groups] == [3, 3 * 2, 3 * 2 * 2, 3 * 2 * 2]
+
+
+def test_runs_are_all_combinations_of_seeds_and_values():
+    runs = SWEEP.groups()[2].runs
+    assert {run.seed for run in runs} == {5, 6, 7}
+    combinations = {(run.seed, *run.values.items()) for run in runs}
+    assert len(combinations) == len(runs)
+    assert (6, ("gamma", 40.0), ("attention", 20.0)) in combinations
+
+
+def test_an_objective_named_twice_is_trained_once():
+    twice = dataclasses.replace(SWEEP, objectives=("vae", "vae"))
+    assert len(twice.groups()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"objectives": ("gan",)}, r"--objectives: there is no 'gan'; known: vae,"),
+        ({"objectives": ()}, "--objectives: name at least one"),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"steps": 0}, "--steps must be at least 1, got 0"),
+        ({"gamma": ()}, r"--gamma must be one or more numbers from 0, got \(\)"),
+        ({"attention": (-1.0,)}, "--attention must be one or more numbers from 0"),
+        ({"learning_rate": 0.0}, "--learning-rate must be positive, got 0.0"),
+        ({"seed": -1}, "--seed must be at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        dataclasses.replace(SWEEP, **changes)
+
+
+@pytest.mark.parametrize("name", dsprites.PRESETS)
+def test_presets_name_themselves_and_only_objectives_that_are_there(name):
+    preset = dsprites.PRESETS[name]
+    assert preset.preset == name
+    known = {*SWEPT, *(f"ad-{objective}" for objective in SWEPT)}
+    assert set(preset.sweep.objectives) <= known
+
+
+def test_the_study_is_that_of_locatello_et_al():
+    """Six objectives at six weights each."""
+    groups = dsprites.PRESETS["locatello"].sweep.groups()
+    seeds = dsprites.PRESETS["locatello"].sweep.seeds
+    assert sum(len(group.runs) for group in groups) == 6 * 6 * seeds
+
+
+def test_steps_of_the_held_out_grid_are_at_least_one():
+    with pytest.raises(ValueError, match="--held-steps must be at least 1 each"):
+        dsprites.Config(held_steps=(1, 1, 0, 1, 1))

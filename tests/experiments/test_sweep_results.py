@@ -1,0 +1,71 @@
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments import sweep_results
+from experiments.sweep import Group, Run
+from experiments.sweep_results import Scored
+
+PLAIN = Group("factor-vae", None, tuple(Run(s, {"gamma": 40.0}) for s in range(3)))
+OURS = Group(
+    "ad-factor-vae",
+    "relu4",
+    tuple(Run(s, {"gamma": 40.0, "attention": 20.0}) for s in range(3)),
+)
+
+
+def scored(group, factor_vae):
+    return [
+        Scored(group, number, {"factor_vae": score}, None, np.zeros(2))
+        for number, score in enumerate(factor_vae)
+    ]
+
+
+def test_a_row_is_mean_deviation_and_interval_over_the_seeds():
+    (row,) = sweep_results.summarise(scored(PLAIN, [0.5, 0.6, 0.7]))
+    assert row["seeds"] == 3
+    assert row["setting"] == "gamma 40"
+    assert row["factor_vae"] == pytest.approx(0.6)
+    assert row["factor_vae_std"] == pytest.approx(0.1)
+    low, high = stats.t.interval(0.95, 2, loc=0.6, scale=0.1 / np.sqrt(3))
+    assert row["factor_vae_interval"] == pytest.approx((high - low) / 2)
+
+
+def test_of_one_seed_there_is_no_interval():
+    (row,) = sweep_results.summarise(scored(PLAIN, [0.5]))
+    assert "factor_vae_std" not in row
+    assert "factor_vae_interval" not in row
+
+
+def test_settings_are_told_apart_by_objective_tap_and_values():
+    rows = sweep_results.summarise(scored(PLAIN, [0.5] * 3) + scored(OURS, [0.5] * 3))
+    assert [row["objective"] for row in rows] == ["factor-vae", "ad-factor-vae"]
+    assert rows[1]["tap"] == "relu4"
+    assert rows[1]["setting"] == "gamma 40, attention 20"
+
+
+@pytest.mark.parametrize(
+    ("ours", "says"),
+    [
+        ([0.60, 0.71, 0.80], r"\+0\.103 .*3 seeds\): helps\."),
+        ([0.40, 0.51, 0.60], r"-0\.097 .*: harms\."),
+        ([0.60, 0.40, 0.73], r": within the noise of seeds\."),
+    ],
+)
+def test_the_attention_loss_is_judged_by_pairs_of_the_same_seed(ours, says):
+    """Seeds differ by far more than the gain: unpaired, nothing would show."""
+    results = scored(PLAIN, [0.5, 0.6, 0.7]) + scored(OURS, ours)
+    (line,) = sweep_results.verdict(results)
+    assert line.startswith("ad-factor-vae relu4, gamma 40, attention 20: FactorVAE")
+    assert re.search(says, line)
+
+
+def test_one_seed_is_no_verdict():
+    results = scored(PLAIN, [0.5]) + scored(OURS, [0.9])
+    assert "one seed says nothing of chance" in sweep_results.verdict(results)[0]
+
+
+def test_without_its_plain_twin_there_is_no_verdict():
+    assert sweep_results.verdict(scored(OURS, [0.5, 0.6, 0.7])) == []
