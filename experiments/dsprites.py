@@ -168,7 +168,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     """Trains and scores every run; returns the rows of the table."""
     # Imported here: --help must answer at once.
     from experiments import sweep_pictures, sweep_results, sweep_runs
-    from experiments.localisation import say
+    from experiments.console import say
     from vae_jax import train
 
     data, held = load(config)

@@ -1,21 +1,18 @@
 """A localisation experiment from data to table: what all of them share."""
 
-import contextlib
 import difflib
 import functools
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from rich.console import Console
-from rich.progress import Progress
 
 from experiments import tables
 from experiments.baselines import check_weights
 from experiments.choice import choose
 from experiments.comparison import compare, select, taps_of
+from experiments.console import progress_bar, say
 from experiments.deployment import deploy, describe
 from experiments.evaluation import score_choice, score_defects, score_methods
 from experiments.explainer import Explainer, Fitted, HostImages, fit_normals
@@ -51,22 +48,6 @@ def check(settings: Settings) -> None:
                 f"--tap: there is no {tap!r};{hint} Taps of this network: "
                 f"{', '.join(maps)}."
             )
-
-
-def say(text: str) -> None:
-    """A line on stderr, of the first process alone."""
-    if train.is_primary():
-        print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, of the first process alone; it is told (done, total)."""
-    console = Console(stderr=True)
-    hidden = not (train.is_primary() and console.is_terminal)
-    with Progress(console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(text)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def load(

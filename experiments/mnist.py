@@ -116,23 +116,23 @@ def main(config: Config) -> list[dict[str, Any]]:
     # Imported here: --help must answer at once.
     import numpy as np
 
-    from experiments import localisation, one_class, pairs
+    from experiments import console, localisation, one_class, pairs
     from vae_jax.data import augment, mnist
 
     localisation.check(config.settings)
-    with localisation.progress_bar("reading MNIST") as progress:
+    with console.progress_bar("reading MNIST") as progress:
         digits = mnist.load_digits(config.data_dir, progress=progress)
     normals = select_digits(config.normal, sorted(set(digits.test_labels.tolist())))
     others = pairs.spread(digits.test_images, digits.test_labels, config.test_images)
     results, rows = [], []
     folder, about = config.settings.folder, dataclasses.asdict(config)
     for digit, settings in itertools.product(normals, config.settings.of_each_seed()):
-        localisation.say(f"normal: {digit}, seed {settings.seed}")
+        console.say(f"normal: {digit}, seed {settings.seed}")
         data = mnist.one_digit(digits, digit, seed=settings.seed)
         network = localisation.fit(settings, data, augment.NONE)
         results.append(localisation.evaluate(settings, data, augment.NONE, network))
         pairs.draw_others(settings.folder / data.category, network, data, digit, others)
-        with localisation.progress_bar(f"{data.category}: scoring images") as progress:
+        with console.progress_bar(f"{data.category}: scoring images") as progress:
             scores = one_class.image_scores(
                 network,
                 np.asarray(data.train),

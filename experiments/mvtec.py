@@ -136,7 +136,7 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
     Raises:
         ValueError: On the first of them, for what would fail only after training.
     """
-    from experiments import localisation
+    from experiments import console, localisation
     from vae_jax.data import augment, mvtec_ad, synthetic
 
     localisation.check(config.settings)
@@ -151,7 +151,7 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
             data_dir, name, cache / "prepared", missing_masks=config.missing_masks
         )
     for name, settings in itertools.product(names, config.settings.of_each_seed()):
-        localisation.say(f"{name}, seed {settings.seed}")
+        console.say(f"{name}, seed {settings.seed}")
         data = localisation.load(
             settings,
             data_dir,

@@ -33,13 +33,13 @@ random order, the floor of both. Means over images with a defect."""
 def main(config: mvtec.Config) -> list[dict[str, Any]]:
     """Checks the maps of every category; returns the rows of the table."""
     # Imported here: --help must answer at once.
-    from experiments import checks, localisation
+    from experiments import checks, console, localisation
     from vae_jax import report, train
 
     rows = []
     for settings, data, augmentation in mvtec.each_run(config):
         network = localisation.fit(settings, data, augmentation)
-        localisation.say(f"{data.category}: checking its maps")
+        console.say(f"{data.category}: checking its maps")
         rows += checks.check(settings, data, network)
     if train.is_primary():
         content = {

@@ -132,7 +132,7 @@ FRAMES_NOTE = "image AUROC is that of frames, each scored by the highest pixel."
 def main(config: Config) -> list[dict[str, Any]]:
     """Trains on normal clips and evaluates; returns the rows of the table."""
     # Imported here: --help must answer at once.
-    from experiments import localisation, published
+    from experiments import console, localisation, published
     from vae_jax import train
     from vae_jax.data import augment
 
@@ -142,7 +142,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     results = []
     for settings in config.settings.of_each_seed():
         data = load(config, settings)
-        localisation.say(f"{data.category}, seed {settings.seed}")
+        console.say(f"{data.category}, seed {settings.seed}")
         # The camera is fixed: a mirrored or turned frame would be of another place.
         network = localisation.fit(settings, data, augment.NONE)
         results.append(localisation.evaluate(settings, data, augment.NONE, network))
@@ -172,23 +172,23 @@ def main(config: Config) -> list[dict[str, Any]]:
 
 def load(config: Config, settings: Settings) -> "CategoryData":
     """The real set or the synthetic one, with a bar; says what stands in for what."""
-    from experiments import localisation
+    from experiments import console
     from vae_jax.data import ucsd_ped1
     from vae_jax.data.synthetic import walkway
 
     cache = Path(config.cache_dir).expanduser()
     data_dir = config.data_dir
     if data_dir is None:
-        localisation.say("the synthetic walkway is drawn unless it is there")
+        console.say("the synthetic walkway is drawn unless it is there")
         data_dir = walkway.write_walkway(cache / f"walkway-{walkway.VERSION}")
     prepared = cache / "prepared"
-    with localisation.progress_bar("reading frames") as progress:
+    with console.progress_bar("reading frames") as progress:
         builder = ucsd_ped1.prepare(
             data_dir, prepared, masks_dir=config.masks_dir, progress=progress
         )
     for frame, stand_in in builder.manifest["substituted"].items():
-        localisation.say(f"{frame} cannot be read: {stand_in} stands in for it")
-    with localisation.progress_bar("decoding frames") as progress:
+        console.say(f"{frame} cannot be read: {stand_in} stands in for it")
+    with console.progress_bar("decoding frames") as progress:
         return ucsd_ped1.load_ped1(
             data_dir,
             protocol=config.protocol,
