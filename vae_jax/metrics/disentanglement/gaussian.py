@@ -1,0 +1,67 @@
+"""How dependent latents are, as far as their covariance tells."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vae_jax.metrics.disentanglement.factors import Codes, checked
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
+    """KL of a Gaussian with the codes' covariance from its independent one, in nats.
+
+    -1/2 log det of the correlation matrix; a constant latent adds nothing, and two
+    latents of which one is a linear function of the other make it huge or infinite.
+
+    Raises:
+        ValueError: codes are not finite.
+
+    Source: Locatello et al. 2019, ICML, section 5.2.
+    """
+    return total_correlation_of(_covariance(checked("total_correlation", codes)))
+
+
+def total_correlation_of(
+    covariance: Float[Array, "latent latent"],
+) -> Float[Array, ""]:
+    """(sum of log diagonal - log det) / 2 of the latents that vary, in nats."""
+    variance = jnp.diag(covariance)
+    std = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    correlation = covariance / (std[:, None] * std[None])
+    # Where a latent is constant the row is zero but for this.
+    correlation += jnp.diag(jnp.where(variance > 0, 0.0, 1.0))
+    return -jnp.linalg.slogdet(correlation)[1] / 2
+
+
+def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
+    """Squared 2-Wasserstein distance of the same two Gaussians, in squared code units.
+
+    2 tr C - 2 tr (C diag C)^(1/2). Dividing it by the trace of C makes it free of the
+    codes' scale.
+
+    Raises:
+        ValueError: codes are not finite.
+
+    Source: Locatello et al. 2019, ICML, section 5.2.
+    """
+    return wasserstein_of(_covariance(checked("gaussian_wasserstein", codes)))
+
+
+def wasserstein_of(covariance: Float[Array, "latent latent"]) -> Float[Array, ""]:
+    """2 tr C - 2 tr (C diag C)^(1/2)."""
+    std = jnp.sqrt(jnp.diag(covariance))
+    # Similar to C diag C, but symmetric; only rounding makes an eigenvalue negative.
+    eigenvalues = jnp.linalg.eigvalsh(covariance * std[:, None] * std[None])
+    root = jnp.sqrt(jnp.maximum(eigenvalues, 0)).sum()
+    return 2 * (jnp.trace(covariance) - root)
+
+
+@jax.jit
+def _covariance(
+    codes: Float[Array, "example latent"],
+) -> Float[Array, "latent latent"]:
+    constant = (codes == codes[:1]).all(0)
+    centred = jnp.where(constant[None], 0, codes - codes.mean(0)[None])
+    return jnp.matmul(centred.T, centred, precision=_HIGHEST) / (len(codes) - 1)

@@ -1,0 +1,147 @@
+"""How well factors can be read from latents by linear classifiers."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from vae_jax.metrics.disentanglement import classifiers
+from vae_jax.metrics.disentanglement.factors import (
+    Codes,
+    Factors,
+    Split,
+    checked,
+    require_two_latents,
+    take,
+)
+from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
+
+
+class Sap(NamedTuple):
+    """The gap in [0, 1], and how well each latent alone predicts each factor."""
+
+    score: Float[Array, ""]
+    predictability: Float[Array, "latent factor"]
+
+
+class Explicitness(NamedTuple):
+    """Area under the ROC curve, mean over the classes of each factor and the factors.
+
+    Chance is 0.5.
+    """
+
+    score: Float[Array, ""]  # of the test examples
+    train_score: Float[Array, ""]
+
+
+def gap_of(predictability: Float[Array, "latent factor"]) -> Float[Array, ""]:
+    """Mean over factors of the gap between the best two latents."""
+    first, second = jax.lax.top_k(predictability.T, 2)[0].T
+    return (first - second).mean()
+
+
+def sap(codes: Codes, factors: Factors, split: Split) -> Sap:
+    """Separated attribute predictability: accuracy gap of the best two latents.
+
+    For each latent and factor a linear support vector machine (C = 0.01, balanced
+    classes) predicts the factor from this latent alone.
+
+    Raises:
+        ValueError: codes are not finite, not as many as examples, or of one latent.
+
+    Source: Kumar et al. 2018, ICLR, section 3; settings of Locatello et al. 2019.
+    """
+    codes = checked("sap", codes, factors)
+    require_two_latents("sap", codes)
+    predictability = _accuracies(codes, factors, split)
+    return Sap(gap_of(predictability), predictability)
+
+
+@jax.jit
+def _accuracies(
+    codes: Float[Array, "example latent"], factors: Factors, split: Split
+) -> Float[Array, "latent factor"]:
+    train_classes = take(factors, split.train).all_classes
+    test_classes = take(factors, split.test).all_classes
+    columns = []
+    for k, size in enumerate(factors.sizes):
+
+        def of_latent(latent: tuple[Array, Array], k=k, size=size) -> Array:
+            train, test = latent
+            classifier = classifiers.fit_support_vectors(
+                train, train_classes[:, k], size=size, slack_cost=0.01
+            )
+            return classifiers.accuracy(classifier, test[:, None], test_classes[:, k])
+
+        latents = codes[split.train].T, codes[split.test].T
+        columns.append(jax.lax.map(of_latent, latents))
+    return jnp.stack(columns, 1)
+
+
+def sap_correlation(codes: Codes, factors: Factors) -> Sap:
+    """SAP of ordered factors: squared correlation of latent and class number.
+
+    A constant latent has correlation 0.
+
+    Raises:
+        ValueError: codes are not finite, not as many as examples, or of one latent.
+
+    Source: Kumar et al. 2018, ICLR, section 3.
+    """
+    codes = checked("sap_correlation", codes, factors)
+    require_two_latents("sap_correlation", codes)
+    classes = factors.classes(jnp.arange(factors.number)).astype(jnp.float32)
+    (latents,), (values,) = standardised(codes), standardised(classes)
+    product = jnp.matmul(latents.T, values, precision=classifiers.HIGHEST)
+    predictability = (product / len(codes)) ** 2
+    return Sap(gap_of(predictability), predictability)
+
+
+def explicitness(codes: Codes, factors: Factors, split: Split) -> Explicitness:
+    """Whether factors can be read from all latents together by a linear classifier.
+
+    A multinomial logistic regression on standardised codes for each factor, scored by
+    the area under the ROC curve of each class against the rest; it is not rescaled,
+    as in `disentanglement_lib`. Classes that the examples lack are left out.
+
+    Raises:
+        ValueError: codes are not finite or not as many as examples.
+
+    Source: Ridgeway and Mozer 2018, NeurIPS, section 3.
+    """
+    codes = checked("explicitness", codes, factors)
+    return _explicitness(codes, factors, split)
+
+
+@jax.jit
+def _explicitness(
+    codes: Float[Array, "example latent"], factors: Factors, split: Split
+) -> Explicitness:
+    train, test = standardised(codes[split.train], codes[split.test])
+    train_classes = take(factors, split.train).all_classes
+    test_classes = take(factors, split.test).all_classes
+    scores, train_scores = [], []
+    for k, size in enumerate(factors.sizes):
+        classifier = classifiers.fit_logistic(train, train_classes[:, k], size=size)
+        for found, features, classes in (
+            (train_scores, train, train_classes[:, k]),
+            (scores, test, test_classes[:, k]),
+        ):
+            p = jax.nn.softmax(classifiers.class_scores(classifier, features))
+            truth = classes[None] == jnp.arange(size)[:, None]
+            found.append(jnp.nanmean(jax.vmap(auroc)(p.T, truth)))
+    return Explicitness(jnp.stack(scores).mean(), jnp.stack(train_scores).mean())
+
+
+def auroc(
+    scores: Float[Array, " example"], is_class: Bool[Array, " example"]
+) -> Float[Array, ""]:
+    """P(one of the class scores above another), ties half; NaN without either."""
+    inside = is_class.sum()
+    outside = len(scores) - inside
+    # Ranks about their mean: their sum stays small enough for float32.
+    centred = average_ranks(scores) - (len(scores) + 1) / 2
+    above = jnp.where(is_class, centred, 0).sum()
+    pairs = inside * 1.0 * outside
+    return jnp.where(pairs > 0, 0.5 + above / pairs, jnp.nan)
