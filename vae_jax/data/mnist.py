@@ -1,4 +1,4 @@
-"""Handwritten digits: MNIST, or a small set that scikit-learn ships; one as normal.
+"""Handwritten digits: MNIST, or a small set that scikit-learn ships; one or all.
 
 MNIST: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
 recognition", Proceedings of the IEEE, 1998.
@@ -99,9 +99,42 @@ def one_digit(
         validation=_stretch(training[held_out], size),
         test=_test_images(digits, digit, size),
         channels=1,
-        sha256=_sha256(digits, digit),
+        sha256=_sha256(training, digits.test_images[digits.test_labels == digit]),
         at_size=lambda other: one_digit(
             digits, digit, size=other, seed=seed, validation_share=validation_share
+        ),
+    )
+
+
+def all_digits(
+    digits: Digits, *, size: int = SIDE, seed: int, validation_share: float = 0.1
+) -> CategoryData:
+    """Every digit as one category, in which all test images are normal ("good").
+
+    The arguments are those of `one_digit`.
+    """
+    kept, held_out = validation_split(
+        [f"train/{i:05}" for i in range(len(digits.train_images))],
+        share=validation_share,
+        seed=seed,
+    )
+    count = len(digits.test_images)
+    masks = np.zeros((count, size, size), np.bool_)
+    return CategoryData(
+        category="digits",
+        train=_stretch(digits.train_images[kept], size),
+        validation=_stretch(digits.train_images[held_out], size),
+        test=TestImages(
+            images=_stretch(digits.test_images, size),
+            masks=masks,
+            defects=(GOOD,) * count,
+            paths=tuple(f"test/{i:05}" for i in range(count)),
+            native_masks=list(masks[:, :SIDE, :SIDE]),
+        ),
+        channels=1,
+        sha256=_sha256(digits.train_images, digits.test_images),
+        at_size=lambda other: all_digits(
+            digits, size=other, seed=seed, validation_share=validation_share
         ),
     )
 
@@ -201,9 +234,11 @@ def _stretch(
     return np.stack([images.stretch(image, size) for image in pixels])
 
 
-def _sha256(digits: Digits, digit: int) -> str:
-    """Over the training and the test images of one digit."""
+def _sha256(
+    train_images: UInt8[np.ndarray, "train 28 28 1"],
+    test_images: UInt8[np.ndarray, "test 28 28 1"],
+) -> str:
     content = hashlib.sha256()
-    content.update(digits.train_images[digits.train_labels == digit].tobytes())
-    content.update(digits.test_images[digits.test_labels == digit].tobytes())
+    content.update(train_images.tobytes())
+    content.update(test_images.tobytes())
     return content.hexdigest()

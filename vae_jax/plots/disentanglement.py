@@ -121,7 +121,7 @@ def _write_in_corner(axis: Axes, text: str) -> None:
         transform=axis.transAxes,
         fontsize=9,
         color=INK,
-        path_effects=WHITE_EDGE,
+        bbox={"facecolor": "white", "linewidth": 0, "pad": 1.5},
     )
 
 

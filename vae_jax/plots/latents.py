@@ -139,7 +139,7 @@ def save_metric_plane(
     *,
     codes: Float[np.ndarray, "example 2"],
     labels: Int[np.ndarray, " example"],
-    curves: Mapping[str, Sequence[Float[np.ndarray, "step 2"]]],
+    curves: Mapping[str, Float[np.ndarray, "curve step 2"]],
     title: str,
 ) -> None:
     """Draws a plane of two latents, dark where the decoder changes fast, with curves.
