@@ -11,30 +11,28 @@ The first is XLA's own convolution. The others are written out for CPUs, and the
 stated here instead of left to differentiation, because XLA's CPU programs for them are
 slow, that for the kernel gradient of a transposed convolution 20 times slower.
 
+Under `jax.vmap` over kernels, as where many networks train at once, all three become
+matrix products, see `vae_jax.models.products`.
+
 Reverse-mode derivatives exist to any order, and under `vmap`. For a forward-mode one,
 J v, transpose the pull-back: it is linear, so `jax.vjp(pull_back, zeros)[1](v)`.
 """
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
+
+from vae_jax.models import products
+from vae_jax.models.products import Geometry
 
 _LARGE_IMAGE = 2**16
 """Numbers in an image, all channels, from which its dilated transpose is slow."""
-
-
-class _Geometry(NamedTuple):
-    """How a kernel slides over images: [kernel_height, kernel_width] and so on."""
-
-    stride: int
-    padding: int
-    image_size: tuple[int, int]
-    kernel_size: tuple[int, int]
 
 
 def conv(
@@ -50,7 +48,7 @@ def conv(
     """
     _, height, width, _ = images.shape
     kernel_size = kernel.shape[0], kernel.shape[1]
-    geometry = _Geometry(stride, padding, (height, width), kernel_size)
+    geometry = Geometry(stride, padding, (height, width), kernel_size)
     return _conv(geometry, images, kernel)
 
 
@@ -73,42 +71,44 @@ def conv_transpose(
         (width - 1) * stride - 2 * padding + kernel_width,
     )
     kernel_size = kernel_height, kernel_width
-    geometry = _Geometry(stride, padding, image_size, kernel_size)
+    geometry = Geometry(stride, padding, image_size, kernel_size)
     return _transpose(geometry, features, kernel.swapaxes(2, 3))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _lax_conv(geometry, images, kernel)
+def _conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _batched(_lax_conv, products.conv, geometry)(images, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _transpose(
-    geometry: _Geometry, features: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    if geometry.padding == 0 and geometry.image_size == geometry.kernel_size:
-        # One feature for the whole image.
-        return jnp.einsum("bijo,hwco->bhwc", features, kernel)
-    by_dilation = functools.partial(_transpose_by_dilation, geometry)
-    is_small = math.prod(geometry.image_size) * kernel.shape[2] < _LARGE_IMAGE
-    if is_small or not 1 < geometry.stride <= min(geometry.kernel_size):
-        return by_dilation(features, kernel)
-    by_phases = functools.partial(_transpose_by_phases, geometry)
-    return lax.platform_dependent(features, kernel, cpu=by_phases, default=by_dilation)
+def _transpose(geometry: Geometry, features: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _batched(_one_transpose, products.transpose, geometry)(features, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _kernel_gradient(
-    geometry: _Geometry, images: jax.Array, features: jax.Array
+    geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
-    by_convolution = functools.partial(_kernel_gradient_by_convolution, geometry)
-    # Rows of a patch must be long enough to be worth a matrix product.
-    if images.shape[-1] < 32:
-        return by_convolution(images, features)
-    by_products = functools.partial(_kernel_gradient_by_products, geometry)
-    return lax.platform_dependent(
-        images, features, cpu=by_products, default=by_convolution
-    )
+    gradient = _batched(_one_kernel_gradient, products.kernel_gradient, geometry)
+    return gradient(images, features)
+
+
+@functools.cache
+def _batched(one: Callable, many: Callable, geometry: Geometry) -> Callable:
+    """`one` of the three, which `jax.vmap` over kernels turns into `many`."""
+    function = custom_vmap(functools.partial(one, geometry))
+
+    @function.def_vmap
+    def rule(axis_size, in_batched, left, right):
+        if not in_batched[1] and many is not products.kernel_gradient:
+            # One kernel for all: they are just more images.
+            outputs = function(left.reshape(-1, *left.shape[2:]), right)
+            return outputs.reshape(axis_size, -1, *outputs.shape[1:]), True
+        axes = tuple(0 if is_batched else None for is_batched in in_batched)
+        mapped = jax.vmap(functools.partial(many, geometry), in_axes=axes)
+        return mapped(left, right), True
+
+    return function
 
 
 def _conv_forward(geometry, images, kernel):
@@ -163,7 +163,7 @@ _kernel_gradient.defvjp(
 )
 
 
-def _lax_conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
+def _lax_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -173,8 +173,35 @@ def _lax_conv(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.
     )
 
 
+def _one_transpose(
+    geometry: Geometry, features: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    if geometry.padding == 0 and geometry.image_size == geometry.kernel_size:
+        # One feature for the whole image.
+        return jnp.einsum("bijo,hwco->bhwc", features, kernel)
+    by_dilation = functools.partial(_transpose_by_dilation, geometry)
+    is_small = math.prod(geometry.image_size) * kernel.shape[2] < _LARGE_IMAGE
+    if is_small or not 1 < geometry.stride <= min(geometry.kernel_size):
+        return by_dilation(features, kernel)
+    by_phases = functools.partial(_transpose_by_phases, geometry)
+    return lax.platform_dependent(features, kernel, cpu=by_phases, default=by_dilation)
+
+
+def _one_kernel_gradient(
+    geometry: Geometry, images: jax.Array, features: jax.Array
+) -> jax.Array:
+    by_convolution = functools.partial(_kernel_gradient_by_convolution, geometry)
+    # Rows of a patch must be long enough to be worth a matrix product.
+    if images.shape[-1] < 32:
+        return by_convolution(images, features)
+    by_products = functools.partial(_kernel_gradient_by_products, geometry)
+    return lax.platform_dependent(
+        images, features, cpu=by_products, default=by_convolution
+    )
+
+
 def _transpose_by_dilation(
-    geometry: _Geometry, features: jax.Array, kernel: jax.Array
+    geometry: Geometry, features: jax.Array, kernel: jax.Array
 ) -> jax.Array:
     low = [size - 1 - geometry.padding for size in geometry.kernel_size]
     # What is left of the image: it need not be a whole number of strides.
@@ -191,7 +218,7 @@ def _transpose_by_dilation(
 
 
 def _transpose_by_phases(
-    geometry: _Geometry, features: jax.Array, kernel: jax.Array
+    geometry: Geometry, features: jax.Array, kernel: jax.Array
 ) -> jax.Array:
     """Convolutions without zeros between the features, for one in `stride` pixels each.
 
@@ -243,7 +270,7 @@ def _lax_transpose(
 
 
 def _kernel_gradient_by_convolution(
-    geometry: _Geometry, images: jax.Array, features: jax.Array
+    geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
     shape = (*geometry.kernel_size, images.shape[-1], features.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, images.dtype)
@@ -253,7 +280,7 @@ def _kernel_gradient_by_convolution(
 
 
 def _kernel_gradient_by_products(
-    geometry: _Geometry, images: jax.Array, features: jax.Array
+    geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
     """The sum over positions of patch times feature, as matrix products.
 
