@@ -33,7 +33,7 @@ def latent_use(
     Raises:
         ValueError: If there are less than two examples.
 
-    Source: of the active units and their threshold, Burda et al. 2016 (IWAE), section 5.
+    Source: of active units and their threshold, Burda et al. 2016 (IWAE), section 5.
     """
     if len(mean) < 2:
         raise ValueError(
