@@ -57,6 +57,8 @@ class Config:
     on the constant colour too and cannot reach 1."""
     trees: bool = False
     """Also DCI by boosted trees as published, minutes for each network."""
+    collapse_nats: float = 0.5
+    """A network of which no latent has this KL is said to have collapsed."""
     sweep: Sweep = QUICK
     launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
 
@@ -183,6 +185,7 @@ def main(config: Config) -> list[dict[str, Any]]:
             held,
             protocol=config.protocol,
             trees=config.trees,
+            collapse_nats=config.collapse_nats,
         )
         # After each group: a failure in the next one loses nothing.
         rows = sweep_results.write_results(
@@ -197,14 +200,24 @@ def main(config: Config) -> list[dict[str, Any]]:
 
 
 def load(config: Config) -> "tuple[FactorImages, FactorImages]":
-    """The whole set, and that part of it which evaluations see."""
+    """The whole set, and that part of it which evaluations see.
+
+    Raises:
+        ValueError: Of a factor a single value is left, or the data cannot be read.
+    """
     from vae_jax import factor_images
 
     if config.data_dir is None:
         data = factor_images.procedural_dsprites()
     else:
         data = factor_images.load_dsprites(config.data_dir)
-    return data, data.every(config.held_steps)
+    held = data.every(config.held_steps)
+    for name, size in zip(held.grid.names, held.grid.sizes, strict=True):
+        if size < 2:
+            raise ValueError(
+                f"--held-steps must leave two values of each factor, got one of {name}."
+            )
+    return data, held
 
 
 if __name__ == "__main__":

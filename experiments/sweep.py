@@ -30,6 +30,11 @@ class Run(NamedTuple):
     """Of the swept fields."""
 
 
+def values_text(run: Run) -> str:
+    """As "gamma 40, attention 20"."""
+    return ", ".join(f"{name} {value:g}" for name, value in run.values.items())
+
+
 class Group(NamedTuple):
     """Runs of one objective, which are trained as one program."""
 

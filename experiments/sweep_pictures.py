@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.explainer import encode
-from experiments.sweep import ATTENTION
+from experiments.sweep import ATTENTION, values_text
 from experiments.sweep_results import Scored, by_setting
 from experiments.sweep_runs import Trained
 from vae_jax import attention, latent, plots
@@ -65,7 +65,7 @@ def draw_figure_8(
         [
             plots.Setting(
                 members[0].group.name,
-                _values(members[0]),
+                values_text(members[0].run),
                 np.array([scored.scores["distortion"] for scored in members]),
                 np.array([scored.scores["factor_vae"] for scored in members]),
             )
@@ -81,7 +81,7 @@ def draw_run(
     folder: Path, trained: Trained, scored: Scored, held: FactorImages
 ) -> None:
     """Traversals, votes and mutual information of one network."""
-    name = f"{scored.group.name} {_values(scored)}".strip()
+    name = f"{scored.group.name} {values_text(scored.run)}".strip()
     title = f"{name}, seed {scored.run.seed}"
     order = np.argsort(-scored.kl)
     labels = [f"z{i}  {scored.kl[i]:.2f}" for i in order]
@@ -136,7 +136,7 @@ def draw_figure_9(
     images = held.images(_spread(held))
     maps, latents = {}, {}
     for scored in (plain, other):
-        name = f"{scored.group.objective}\n{_values(scored)}"
+        name = f"{scored.group.objective}\n{values_text(scored.run)}"
         maps[name], latents[name] = _strongest_maps(
             networks[scored.group.name], scored, images, tap=other.group.tap or ""
         )
@@ -185,8 +185,9 @@ def _draw_curves(path: Path, trained: Trained) -> None:
     """A line a setting of the group, over training."""
     places: dict[str, list[int]] = {}
     for number, run in enumerate(trained.group.runs):
-        text = ", ".join(f"{name} {value:g}" for name, value in run.values.items())
-        places.setdefault(text or trained.group.objective, []).append(number)
+        places.setdefault(values_text(run) or trained.group.objective, []).append(
+            number
+        )
     shown = dict(itertools.islice(places.items(), len(LINES)))
     plots.save_metric_curves(
         path,
@@ -200,10 +201,6 @@ def _draw_curves(path: Path, trained: Trained) -> None:
         },
         title=trained.group.name,
     )
-
-
-def _values(scored: Scored) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in scored.run.values.items())
 
 
 def _file(name: str) -> str:

@@ -1,16 +1,20 @@
 """What the runs of a sweep came to: scores, tables over seeds, and a verdict."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from experiments import published
+from experiments.console import say
 from experiments.representation import Representation, brief_figures, represent
-from experiments.sweep import ATTENTION, Group, Run
+from experiments.sweep import ATTENTION, Group, Run, values_text
 from experiments.sweep_runs import Trained
 from vae_jax import plots, report, train
 from vae_jax.factor_images import FactorImages
@@ -54,6 +58,7 @@ class Scored(NamedTuple):
     number: int
     """Of the run in its group."""
     scores: dict[str, float]
+    """Without those that are not defined, as of latents that do not vary."""
     suite: Suite
     kl: Float[np.ndarray, " latent"]
     """Mean of each latent, in nats."""
@@ -79,14 +84,24 @@ def protocol_named(name: ProtocolName) -> Protocol:
 
 
 def score_group(
-    trained: Trained, held: FactorImages, *, protocol: ProtocolName, trees: bool
+    trained: Trained,
+    held: FactorImages,
+    *,
+    protocol: ProtocolName,
+    trees: bool,
+    collapse_nats: float,
 ) -> list[Scored]:
-    """Every metric of every run, on one encoding of the grid each."""
+    """Every metric of every run, on one encoding of the grid each.
+
+    A run of which no latent has a KL of `collapse_nats` is named on stderr.
+    """
     numbers = range(len(trained.group.runs))
     found, codes = [], []
     for number in numbers:
         encoded = represent(trained.model, trained.params_of(number), held)
-        found.append(_score(trained.group, number, encoded, held, protocol, trees))
+        found.append(
+            _score(trained.group, number, encoded, held, protocol, trees, collapse_nats)
+        )
         codes.append(_sample(encoded))
     for scored, agreement in zip(found, _agreement(found, codes), strict=True):
         scored.scores.update(agreement)
@@ -100,6 +115,7 @@ def _score(
     held: FactorImages,
     protocol: ProtocolName,
     trees: bool,
+    collapse_nats: float,
 ) -> Scored:
     numbers = protocol_named(protocol)
     whole = suite(
@@ -111,9 +127,27 @@ def _score(
         trees=trees,
     )
     kl = encoded.kl.mean(0)
-    warn_of_collapse(jax.numpy.asarray(kl))
+    _say_if_collapsed(group, number, kl, threshold_nats=collapse_nats)
     brief = brief_figures(encoded, held.grid.sizes, protocol=numbers)
-    return Scored(group, number, brief | whole.scores, whole, kl)
+    scores = {
+        name: score for name, score in (brief | whole.scores).items() if isfinite(score)
+    }
+    return Scored(group, number, scores, whole, kl)
+
+
+def _say_if_collapsed(
+    group: Group,
+    number: int,
+    kl: Float[np.ndarray, " latent"],
+    *,
+    threshold_nats: float,
+) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_collapse(jnp.asarray(kl), threshold_nats=threshold_nats)
+    for warning in caught:
+        values = values_text(group.runs[number])
+        say(f"{group.name} {values}, seed {group.runs[number].seed}: {warning.message}")
 
 
 def _sample(encoded: Representation) -> Float[np.ndarray, "example latent"]:
@@ -160,6 +194,8 @@ def summarise(results: Sequence[Scored]) -> list[Row]:
         first = members[0]
         row: Row = {**_names(first), "seeds": len(members)}
         for name in first.scores:
+            if not all(name in scored.scores for scored in members):
+                continue
             values = np.array([scored.scores[name] for scored in members])
             row[name] = float(values.mean())
             if len(values) > 1:
@@ -170,11 +206,10 @@ def summarise(results: Sequence[Scored]) -> list[Row]:
 
 
 def _names(scored: Scored) -> Row:
-    values = ", ".join(f"{name} {value:g}" for name, value in scored.run.values.items())
     return {
         "objective": scored.group.objective,
         "tap": scored.group.tap,
-        "setting": values or None,
+        "setting": values_text(scored.run) or None,
     }
 
 

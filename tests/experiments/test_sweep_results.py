@@ -69,3 +69,11 @@ def test_one_seed_is_no_verdict():
 
 def test_without_its_plain_twin_there_is_no_verdict():
     assert sweep_results.verdict(scored(OURS, [0.5, 0.6, 0.7])) == []
+
+
+def test_a_score_that_one_seed_does_not_have_is_left_out():
+    results = scored(PLAIN, [0.5, 0.6, 0.7])
+    results[0].scores["sap"] = 0.1
+    (row,) = sweep_results.summarise(results)
+    assert "sap" not in row
+    assert row["factor_vae"] == pytest.approx(0.6)
