@@ -22,10 +22,14 @@ class TorchVAE(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, log-variance and what is decoded from one sample."""
+        mean, logvar, latents = self.sample(images)
+        return mean, logvar, self.decoder(latents)
+
+    def sample(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, log-variance and one sample."""
         hidden = self.encoder(images)
         mean, logvar = self.mean(hidden), self.logvar(hidden)
-        latents = mean + torch.exp(logvar / 2) * torch.randn_like(mean)
-        return mean, logvar, self.decoder(latents)
+        return mean, logvar, mean + torch.exp(logvar / 2) * torch.randn_like(mean)
 
 
 class BasicBlock(nn.Module):
@@ -72,6 +76,33 @@ def mnist_vae() -> TorchVAE:
         nn.ConvTranspose2d(64, 1, 4, 2, 1),
     )
     return TorchVAE(encoder, decoder, hidden=1024, latents=32)
+
+
+def locatello_vae() -> TorchVAE:
+    """The network of Locatello et al. 2019 for one channel, with 10 latents."""
+    encoder: list[nn.Module] = []
+    for before, out, kernel in ((1, 32, 4), (32, 32, 4), (32, 64, 2), (64, 64, 2)):
+        encoder += [nn.Conv2d(before, out, kernel, 2, kernel // 2 - 1), nn.ReLU()]
+    encoder += [nn.Flatten(), nn.Linear(1024, 256), nn.ReLU()]
+    decoder: list[nn.Module] = [
+        nn.Linear(10, 256),
+        nn.ReLU(),
+        nn.Linear(256, 1024),
+        nn.Unflatten(1, (64, 4, 4)),
+    ]
+    for before, out in ((64, 64), (64, 32), (32, 32), (32, 1)):
+        decoder += [nn.ReLU(), nn.ConvTranspose2d(before, out, 4, 2, 1)]
+    return TorchVAE(
+        nn.Sequential(*encoder), nn.Sequential(*decoder), hidden=256, latents=10
+    )
+
+
+def discriminator(*, layers: int = 6, width: int) -> nn.Sequential:
+    """Dense layers of leaky rectifiers, from 10 latents to two logits."""
+    modules: list[nn.Module] = []
+    for inputs in [10, *(layers - 1) * [width]]:
+        modules += [nn.Linear(inputs, width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*modules, nn.Linear(width, 2))
 
 
 def resnet18_vae(image_size: int) -> TorchVAE:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train_step", "attention_maps", "input_pipeline", "predict", "anogan")
+SCRIPTS = (
+    "train_step",
+    "attention_maps",
+    "input_pipeline",
+    "predict",
+    "anogan",
+    "autoencoder",
+    "dsprites",
+)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 SPREAD = ["p10", "median", "p90"]
 
@@ -114,6 +122,38 @@ def test_anogan():
     # The networks are the same, and so is the search.
     assert set(record["largest_difference"]) == theirs
     assert max(record["largest_difference"].values(), default=0) < 1e-4
+    assert_torch(record, complaints)
+
+
+def test_autoencoder():
+    flags = ("--kind", "object", "--loss", "ssim", "--batch-size", "1")
+    record, complaints = run("autoencoder", *flags)
+    assert record["compile_seconds"] > 0
+    tasks = {"train", "maps"}
+    timed = {f"ours_{task}" for task in tasks}
+    theirs = {f"torch_{task}" for task in tasks} if HAS_TORCH else set()
+    assert_spreads(record["seconds"], timed | theirs)
+    if HAS_TORCH:
+        assert_spreads(record["torch_over_ours"], tasks)
+        # The networks are the same, and so are the errors.
+        assert record["largest_map_value"] > 0.1
+        assert record["largest_map_difference"] < 1e-4
+    assert_torch(record, complaints)
+
+
+def test_dsprites():
+    flags = ("--runs", "1", "2", "--batch-size", "2", "--discriminator-width", "10")
+    record, complaints = run("dsprites", *flags)
+    kinds = ("vae", "factor_vae")
+    ours = {f"{kind}_{runs}" for kind in kinds for runs in (1, 2)}
+    assert set(record["compile_seconds"]) == ours
+    theirs = {f"torch_{kind}" for kind in kinds} if HAS_TORCH else set()
+    assert_spreads(record["seconds"], ours | theirs)
+    assert_spreads(record["run_steps_per_second"], ours | theirs)
+    assert ("torch_over_ours" in record) == HAS_TORCH
+    if HAS_TORCH:
+        assert_spreads(record["torch_over_ours"], ours)
+    assert record["parameters"]["vae"] == 690_517
     assert_torch(record, complaints)
 
 
