@@ -51,7 +51,7 @@ class Config:
     """Of the larger latent space."""
     width: int = 16
     """Channels after the first convolution."""
-    epochs: int = 60
+    epochs: int = 50
     """Passes over the training images."""
     batch_size: int = 32
     """Images per step over all devices of all hosts."""
@@ -95,6 +95,7 @@ class Space(NamedTuple):
     """A trained network as far as its latents are concerned, with test images."""
 
     decode: "Decode"
+    images: "Float[np.ndarray, 'image height width channel']"
     means: "Float[np.ndarray, 'image latent']"
     kl: "Float[np.ndarray, ' latent']"
     labels: "Int[np.ndarray, ' image']"
@@ -171,7 +172,7 @@ def make_space(config: Config, digits: "Digits", latents: int) -> Space:
 
     kl = losses.gaussian_kl(mean, logvar).mean(0)
     labels = digits.test_labels[: len(shown)]
-    return Space(decode, np.asarray(mean), np.asarray(kl), labels)
+    return Space(decode, *map(np.asarray, (shown, mean, kl)), labels)
 
 
 def draw_traversals(folder: Path, space: Space) -> None:
@@ -204,22 +205,22 @@ def draw_arithmetic(path: Path, space: Space) -> None:
 
     from vae_jax import latent, plots
 
-    digits = np.unique(space.labels)
+    digits, first = np.unique(space.labels, return_index=True)
     codes = {d: jnp.asarray(space.means[space.labels == d]) for d in digits}
     rows = []
-    for image in range(ROWS):
-        own = space.labels[image]
+    for own, image in zip(digits[:ROWS], first[:ROWS], strict=True):
         start = jnp.asarray(space.means[image])
-        shifted = [
+        moved = [
             latent.arithmetic(start, add=codes[other], subtract=codes[own])
             for other in digits
         ]
-        rows.append(jnp.stack([start, *shifted]))
+        drawn = latent.decode_all(space.decode, jnp.stack([start, *moved]))
+        rows.append(np.concatenate([space.images[image][None], drawn]))
     plots.save_image_grid(
         path,
-        np.asarray(latent.decode_all(space.decode, jnp.stack(rows))),
-        rows=[f"a {label}" for label in space.labels[:ROWS]],
-        columns=["as it is", *(f"to {digit}" for digit in digits)],
+        np.stack(rows),
+        rows=[f"a {digit}" for digit in digits[:ROWS]],
+        columns=["image", "drawn", *(f"to {digit}" for digit in digits)],
         title="Latents less the mean of their digit, plus the mean of another",
     )
 
@@ -268,7 +269,7 @@ def draw_plane(
 
     rows, curves = find_curves(space, pairs)
     reach = 1.05 * float(np.abs(space.means).max())
-    places = jnp.linspace(-reach, reach, 60)
+    places = jnp.linspace(-reach, reach, 80)
     plane = jnp.stack(jnp.meshgrid(places, places), axis=-1)
     metric = latent.pull_back_metric(space.decode, plane.reshape(-1, 2))
     volume = jnp.sqrt(jnp.linalg.det(metric)).reshape(plane.shape[:2])

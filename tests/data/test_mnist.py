@@ -31,6 +31,20 @@ def test_the_embedded_set_is_that_of_scikit_learn(digits):
     assert images[:, :4].max() == images[:, :, -4:].max() == 0
 
 
+def test_all_digits_are_one_normal_category(digits):
+    data = mnist.all_digits(digits, seed=0)
+    seen = np.concatenate([data.train, data.validation])
+    assert len(data.validation) == round(0.1 * len(seen))
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, digits.train_images))
+    np.testing.assert_array_equal(data.test.images, digits.test_images)
+    assert not data.test.is_anomalous.any()
+    assert not data.test.masks.any()
+    assert data.sha256 != mnist.one_digit(digits, 0, seed=0).sha256
+    larger = data.at_size(32)
+    assert larger.train.shape == (len(data.train), 32, 32, 1)
+    assert larger.test.masks.shape == (len(digits.test_images), 32, 32)
+
+
 @pytest.mark.parametrize("digit", [0, 1, 9])
 def test_one_digit_is_normal_and_strokes_are_its_defects(digits, digit):
     data = mnist.one_digit(digits, digit, seed=0)

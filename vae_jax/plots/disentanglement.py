@@ -140,7 +140,7 @@ def _label_apart(
         colour = colours[setting.objective]
         places = [
             _write(axis, setting, colour, angle, distance)
-            for distance in (7, 14, 22, 32, 44)
+            for distance in (7.0, 14.0, 22.0, 32.0, 44.0)
             for angle in np.deg2rad([45, 135, 315, 225, 0, 180, 90, 270])
         ]
         boxes = [place.get_window_extent() for place in places]
@@ -167,11 +167,8 @@ def _drawn(axis: Axes, setting: Setting) -> list[Bbox]:
 
 
 def _is_inside(axis: Axes, box: Bbox) -> bool:
-    return (
-        axis.bbox.containsx(box.x0)
-        and axis.bbox.containsx(box.x1)
-        and (axis.bbox.containsy(box.y0) and axis.bbox.containsy(box.y1))
-    )
+    corners = axis.bbox.count_contains(box.get_points())  # two opposite ones
+    return bool(corners == 2)
 
 
 def _write(

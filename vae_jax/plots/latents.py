@@ -124,7 +124,7 @@ def save_manifold(
     ]
     figure = Figure(figsize=_size(images, cell=0.42), layout="constrained")
     axis = figure.subplots()
-    show_tiles(axis, images, rows=names[0], columns=names[1], gap=0)
+    show_tiles(axis, images, rows=names[0], columns=names[1], gap=0.0)
     axis.set_xlabel("first latent", fontsize=9, color=INK)
     axis.xaxis.set_label_position("top")
     axis.set_ylabel("second latent", fontsize=9, color=INK)
@@ -167,7 +167,7 @@ def save_metric_plane(
         for i, line in enumerate(lines):
             label = name if i == 0 else None
             axis.plot(*line.T, color=colour, lw=2, label=label, alpha=0.9)
-            axis.plot(*line.T, marker, color=colour, ms=3)
+            axis.plot(*line.T, marker, color=colour, ms=4, markevery=3)
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axis.set(xlabel="first latent", ylabel="second latent")
     axis.legend(fontsize=9, loc="upper right", framealpha=0.9)
