@@ -166,7 +166,7 @@ def newton(
         change, _ = jax.scipy.sparse.linalg.cg(
             lambda direction: curve(direction) + damping * direction,
             gradient,
-            tol=1e-3,
+            tol=0.1,
             maxiter=100,
         )
         lower = value(point - change)

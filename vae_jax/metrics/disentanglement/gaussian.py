@@ -20,7 +20,9 @@ def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
-    return total_correlation_of(_covariance(checked("total_correlation", codes)))
+    return total_correlation_of(
+        _covariance(checked("gaussian_total_correlation", codes))
+    )
 
 
 def total_correlation_of(

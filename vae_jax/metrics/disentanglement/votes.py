@@ -18,6 +18,7 @@ class FactorVaeScore(NamedTuple):
 
     score: Float[Array, ""]
     votes: Int[Array, "factor latent"]  # those that the classifier was fitted on
+    factor: Int[Array, " latent"]  # that each latent stands for
     active: Bool[Array, " latent"]  # may vote
     std: Float[Array, " latent"]  # global
 
@@ -97,9 +98,10 @@ def _factor_vae_score(
     if protocol.evaluation_votes is not None:
         number = protocol.evaluation_votes
         trial = count(number, test_key)
-    right = jnp.take_along_axis(trial, votes.argmax(0)[None], axis=0).sum()
+    factor = votes.argmax(0)
+    right = jnp.take_along_axis(trial, factor[None], axis=0).sum()
     score = jnp.where(active.any(), right / number, 0)
-    return FactorVaeScore(score, votes * active[None], active, std)
+    return FactorVaeScore(score, votes * active[None], factor, active, std)
 
 
 def _global_variance(

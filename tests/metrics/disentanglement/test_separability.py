@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from vae_jax.metrics import disentanglement as d
+from vae_jax.metrics.disentanglement import scaling, separability
+
+
+def test_sap_is_the_gap_of_scikit_learn_support_vectors(mixed):
+    found = d.sap(mixed.codes, mixed.factors, mixed.split)
+    train, test = mixed.split
+    expected = np.zeros((3, 2))
+    for i in range(3):
+        code = mixed.codes[:, i : i + 1].astype(float)
+        for k in range(2):
+            twin = LinearSVC(C=0.01, class_weight="balanced", dual=False, tol=1e-8)
+            twin.fit(code[train], mixed.classes[train, k])
+            expected[i, k] = twin.score(code[test], mixed.classes[test, k])
+    np.testing.assert_allclose(found.predictability, expected, atol=1e-6)
+    best = np.sort(expected, 0)[::-1]
+    assert found.score == pytest.approx((best[0] - best[1]).mean(), abs=1e-6)
+
+
+def test_sap_of_codes_that_know_nothing_or_everything_twice_is_zero(mixed):
+    for codes in (np.zeros((400, 2)), mixed.codes[:, [0, 0]]):
+        assert d.sap(codes, mixed.factors, mixed.split).score == 0
+
+
+def test_sap_of_one_latent_for_a_factor_of_two_values():
+    classes = np.random.default_rng(0).integers(0, 2, (1000, 1))
+    codes = np.stack([classes[:, 0], np.zeros(1000)], 1)
+    split = d.Split(np.arange(600), np.arange(600, 1000))
+    found = d.sap(codes, d.labelled(classes), split)
+    larger = max(classes[600:].mean(), 1 - classes[600:].mean())
+    assert found.predictability[0, 0] == 1
+    assert found.score in (
+        pytest.approx(larger, abs=1e-6),
+        pytest.approx(1 - larger, abs=1e-6),
+    )
+
+
+def test_sap_by_correlation_of_identity_zeros_and_duplicates(ten):
+    identity = d.sap_correlation(ten.identity, ten.factors)
+    assert identity.score > 0.9
+    assert d.sap_correlation(ten.zeros, ten.factors).score == 0
+    twice = d.sap_correlation(ten.duplicated, ten.factors)
+    assert twice.score == pytest.approx(0, abs=1e-6)
+    expected = np.corrcoef(ten.identity.T, ten.classes.T)[:10, 10:] ** 2
+    np.testing.assert_allclose(identity.predictability, expected, atol=1e-5)
+
+
+def test_explicitness_is_that_of_scikit_learn(mixed):
+    found = d.explicitness(mixed.codes, mixed.factors, mixed.split)
+    train, test = mixed.split
+    scaler = StandardScaler().fit(mixed.codes[train])
+    scores = {"train": [], "test": []}
+    for truth in mixed.classes.T:
+        twin = LogisticRegression(tol=1e-8, max_iter=1000)
+        twin.fit(scaler.transform(mixed.codes[train]), truth[train])
+        for name, index in (("train", train), ("test", test)):
+            p = twin.predict_proba(scaler.transform(mixed.codes[index]))
+            of_class = [
+                roc_auc_score(truth[index] == c, p[:, c]) for c in range(p.shape[1])
+            ]
+            scores[name].append(np.mean(of_class))
+    assert found.score == pytest.approx(np.mean(scores["test"]), abs=1e-4)
+    assert found.train_score == pytest.approx(np.mean(scores["train"]), abs=1e-4)
+
+
+def test_explicitness_of_nothing_is_one_half_and_of_the_classes_one():
+    classes = np.random.default_rng(0).integers(0, 3, (300, 2))
+    factors, split = d.labelled(classes), d.Split(np.arange(200), np.arange(200, 300))
+    dead = d.explicitness(np.full((300, 2), 0.3), factors, split)
+    assert dead.score == pytest.approx(0.5, abs=1e-6)
+    one_hot = np.eye(3)[classes].reshape(300, 6)
+    assert d.explicitness(one_hot, factors, split).score == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), levels=st.sampled_from([2, 5, 1000]))
+def test_auroc_is_that_of_scikit_learn_whatever_the_ties(seed, levels):
+    rng = np.random.default_rng(seed)
+    truth = np.append(rng.random(48) < 0.3, [True, False])
+    scores = (rng.integers(0, levels, 50) / levels).astype(np.float32)
+    found = separability.auroc(scores, truth)
+    assert found == pytest.approx(roc_auc_score(truth, scores), abs=1e-6)
+
+
+def test_auroc_of_one_class_is_undefined():
+    assert np.isnan(separability.auroc(np.ones(3, np.float32), np.ones(3, bool)))
+
+
+def test_equal_values_share_the_mean_of_their_ranks():
+    values = np.array([3.0, 1, 3, 2, 3], np.float32)
+    np.testing.assert_array_equal(scaling.average_ranks(values), [4, 1, 4, 2, 4])
+
+
+def test_a_constant_is_standardised_to_zero():
+    train = np.array([[0.3, 1], [0.3, 3]], np.float32)
+    found, other = scaling.standardised(train, train + 1)
+    np.testing.assert_allclose(found, [[0, -1], [0, 1]])
+    np.testing.assert_allclose(other, [[0, 0], [0, 2]])
