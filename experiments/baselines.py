@@ -7,12 +7,14 @@ from typing import Any
 
 from experiments.settings import Settings
 from vae_jax.baselines import MapFunction
-from vae_jax.baselines.anogan import fit_anogan
+from vae_jax.baselines.anogan import MOST_TILES, fit_anogan
 from vae_jax.baselines.autoencoder import Loss, fit_autoencoder
+from vae_jax.baselines.dcgan import SMALLEST_IMAGE
 from vae_jax.baselines.feature_dictionary import fit_feature_dictionary
 from vae_jax.baselines.resnet18 import load_weights
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
+from vae_jax.data.images import smallest_side
 
 Fit = Callable[[Settings, CategoryData, Augmentation, Path], MapFunction]
 
@@ -51,10 +53,6 @@ def _fit_autoencoder(loss: Loss) -> Fit:
 def _fit_anogan(
     settings: Settings, data: CategoryData, augmentation: Augmentation, folder: Path
 ) -> MapFunction:
-    options = _training(settings)
-    if settings.baseline_size is not None:
-        tiles = 4 if data.is_texture else 1
-        options |= {"image_size": settings.baseline_size // tiles}
     return fit_anogan(
         data.train,
         seed=settings.seed,
@@ -62,8 +60,15 @@ def _fit_anogan(
         augmentation=augmentation,
         is_texture=data.is_texture,
         width=settings.anogan_width,
-        **options,
+        image_size=_anogan_size(settings, data),
+        **_training(settings),
     )
+
+
+def _anogan_size(settings: Settings, data: CategoryData) -> int:
+    """Side in pixels of what AnoGAN draws: of textures, a tile."""
+    size = size_of("anogan", settings, data)
+    return size // MOST_TILES if data.is_texture else size
 
 
 def _fit_feature_dictionary(
@@ -105,6 +110,41 @@ def available(settings: Settings) -> list[str]:
     has_weights = settings.feature_weights is not None
     other = "feature-dictionary-random" if has_weights else "feature-dictionary"
     return [name for name in BASELINES if name != other]
+
+
+def size_of(name: str, settings: Settings, data: CategoryData) -> int:
+    """Side in pixels at which a baseline sees the images."""
+    if settings.baseline_size is not None:
+        return settings.baseline_size
+    baseline = BASELINES[name]
+    return baseline.texture_size if data.is_texture else baseline.object_size
+
+
+def check(settings: Settings, data: CategoryData, methods: Collection[str]) -> None:
+    """Refuses what the baselines among the methods would refuse after long training.
+
+    Raises:
+        ValueError: Their size is none that AnoGAN can draw, or the images are too small
+            to be enlarged to it.
+    """
+    for name in BASELINES:
+        if name not in methods:
+            continue
+        size = size_of(name, settings, data)
+        needed, shortest = smallest_side(size), data.shortest_side
+        if shortest is not None and shortest < needed:
+            raise ValueError(
+                f"--baseline-size: {name} sees images at {size} pixels, for which they "
+                f"need {needed} a side; of {data.category} one has {shortest}. Give "
+                "a smaller size, or leave the baselines out (--methods)."
+            )
+    drawn = _anogan_size(settings, data)
+    if "anogan" in methods and (drawn < SMALLEST_IMAGE or drawn.bit_count() != 1):
+        raise ValueError(
+            "--baseline-size: anogan draws images of a power of two, at least "
+            f"{SMALLEST_IMAGE} pixels, of textures in {MOST_TILES}x{MOST_TILES} tiles; "
+            f"got {settings.baseline_size}, that is {drawn} for {data.category}."
+        )
 
 
 def check_weights(settings: Settings, methods: Collection[str]) -> None:

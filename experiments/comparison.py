@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.baselines import BASELINES, available
+from experiments.baselines import BASELINES, available, size_of
 from experiments.evaluation import Masks, artificial_defects, resize_map
 from experiments.explainer import Explainer, Fitted, HostImages
 from experiments.methods import (
@@ -104,7 +104,7 @@ def compare(
     for name in kinds:
         if name not in BASELINES:
             continue
-        sized = data.at_size(_baseline_size(settings, data, name))
+        sized = data.at_size(size_of(name, settings, data))
         maps_of = _fit(settings, sized, augmentation, name)
         at_size = _resize_all(pasted, sized.validation.shape[1])
         for maps, images in (
@@ -121,13 +121,6 @@ def _fit(
 ) -> MapFunction:
     folder = settings.folder / data.category / "baselines" / name
     return BASELINES[name].fit(settings, data, augmentation, folder)
-
-
-def _baseline_size(settings: Settings, data: CategoryData, name: str) -> int:
-    if settings.baseline_size is not None:
-        return settings.baseline_size
-    baseline = BASELINES[name]
-    return baseline.texture_size if data.is_texture else baseline.object_size
 
 
 def _at_model_size(maps_of: MapFunction, images: HostImages, size: int) -> HostMaps:

@@ -34,15 +34,16 @@ def score_methods(
 ) -> dict[str, Row]:
     """The figures of each method's raw maps against all test masks.
 
-    What the labels do not permit is None: without masks all but the image AUROC,
-    without defects or without normal images everything.
+    What the labels do not permit is None: without masks, or where all defects are too
+    small for the model's size, all but the image AUROC, without defects or without
+    normal images everything.
 
     "overlap" is the mean share of a defect region found at a threshold that
     `normal_maps`, of held-out normal images, set (Bergmann et al. 2019, section 4.3).
     """
     if not test.has_both_classes:
         return {name: dict.fromkeys((*FIGURES, "overlap")) for name in maps}
-    if not test.has_masks:
+    if not (test.can_score_pixels or (native and test.has_masks)):
         return {
             name: dict.fromkeys((*FIGURES, "overlap"))
             | {

@@ -155,7 +155,7 @@ def _image_scores(maps: HostMaps) -> Float[np.ndarray, " image"]:
 def _charts(
     data: CategoryData, compared: Compared, methods: Sequence[str]
 ) -> list[html.Chart]:
-    if not (data.test.has_masks and data.test.has_both_classes):
+    if not data.test.can_score_pixels:
         return []
     curves = {
         "ROC": (metrics.roc_curve, "true positive rate", 1.0),

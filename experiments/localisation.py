@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments import tables
-from experiments.baselines import check_weights
+from experiments import baselines, tables
 from experiments.choice import choose
 from experiments.comparison import compare, select, taps_of
 from experiments.console import progress_bar, say
@@ -24,7 +23,7 @@ from experiments.tables import Result, Tables
 from experiments.training import build_explainer, train_vae
 from vae_jax import attention, models, report, train
 from vae_jax.data.augment import Augmentation
-from vae_jax.data.category import CategoryData, load_category
+from vae_jax.data.category import CategoryData, TestImages, load_category
 
 REPORT_SIZE = 192
 """Side in pixels of the images of the report, where the model's is smaller."""
@@ -37,7 +36,7 @@ def check(settings: Settings) -> None:
     variables = jax.eval_shape(
         functools.partial(models.init, model), key=jax.random.key(0)
     )
-    check_weights(settings, select(settings))
+    baselines.check_weights(settings, select(settings))
     known = attention.taps(model, variables, model.image_shape)
     maps = [name for name, shape in known.items() if len(shape) == 3]
     for tap in taps_of(settings):
@@ -76,7 +75,12 @@ class Fit(NamedTuple):
 
 
 def fit(settings: Settings, data: CategoryData, augmentation: Augmentation) -> Fit:
-    """Trains on the normal images of one category, or resumes, and chooses a map."""
+    """Trains on the normal images of one category, or resumes, and chooses a map.
+
+    Raises:
+        ValueError: A baseline of the settings could not be trained after that.
+    """
+    baselines.check(settings, data, select(settings))
     explainer = build_explainer(settings, channels=data.channels)
     variables = train_vae(settings, explainer, data, augmentation)
     fitted = fit_normals(explainer, variables, data.train)
@@ -99,6 +103,7 @@ def evaluate(
     compared = compare(settings, data, augmentation, *network)
     say(f"{data.category}: scoring them at {settings.resolution} resolution")
     native = settings.resolution == "native"
+    _say_if_defects_vanished(settings, data.test)
     found = score_methods(data.test, compared.test, compared.normal, native=native)
     choice = score_choice(compared.pasted, compared.pasted_masks)
     rows = [
@@ -131,6 +136,15 @@ def evaluate(
         fine_images=_fine_images(data),
     )
     return result._replace(detector=detector, section=section)
+
+
+def _say_if_defects_vanished(settings: Settings, test: TestImages) -> None:
+    if test.has_masks and test.has_both_classes and not test.can_score_pixels:
+        say(
+            f"no defect is left in the masks at {settings.image_size} pixels, so there "
+            "are no figures of pixels at that size: give a larger --image-size, or "
+            "--resolution native to compare at the published one"
+        )
 
 
 def _fine_images(data: CategoryData) -> HostImages:

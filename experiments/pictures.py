@@ -40,7 +40,7 @@ def draw_all(
     each, kl = latent_maps(explainer, fitted, image)
     title = f"{data.category}: the maps of the latents at {explainer.tap}, by their KL"
     plots.save_latent_maps(folder / "latents.png", image, each, kl, title=title)
-    if data.test.has_masks and data.test.has_both_classes:
+    if data.test.can_score_pixels:
         _draw_curves(folder / "curves.png", compared, data.test)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     plots.save_training_curves(

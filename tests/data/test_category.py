@@ -127,4 +127,5 @@ def test_the_provenance_is_that_of_the_builder(data_dir, tmp_path):
     data = load(data_dir, tmp_path)
     builder = mvtec_ad.prepare(data_dir, "leather", tmp_path / "prepared")
     assert data.sha256 == builder.manifest["sha256"]
+    assert data.shortest_side == 40
     assert data.skipped_images == 0

@@ -98,6 +98,14 @@ def test_it_is_prepared_once_and_anew_after_a_change(data_dir, prepared_dir, wri
     assert len(mvtec_ad.open_split(builder, "train")) == 7
 
 
+def test_the_shortest_side_is_that_of_any_image(data_dir, prepared_dir, write_png):
+    write_png(data_dir / "screw/test/good/000.png", side=33)
+    write_png(data_dir / "screw/train/good/003.png", side=50)
+    manifest = mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest
+    assert manifest["shortest_side"] == 33
+    assert mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest == manifest
+
+
 def test_skipped_files_are_counted(data_dir, prepared_dir):
     (data_dir / "screw/ground_truth/cut/003_mask.png").unlink()
     with pytest.raises(ValueError, match="without a mask"):

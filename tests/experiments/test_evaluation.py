@@ -5,6 +5,8 @@ import numpy as np
 from experiments import evaluation, tables
 from experiments.methods import DEFAULT_METHOD
 from vae_jax.data import defects
+from vae_jax.data.category import TestImages
+from vae_jax.data.images import resize_mask
 
 
 def images_of(masks, defects):
@@ -49,6 +51,30 @@ def test_a_defect_is_scored_against_good_images_and_not_other_defects():
     found = {row["defect"]: row["pixel_auroc"] for row in rows}
     assert found["hole"] == 1.0
     assert found["stain"] < 0.5
+
+
+def test_defects_too_small_for_the_size_leave_the_figures_of_images():
+    """A mask of 60 pixels with one that no pixel of 32 takes; at its own size it is."""
+    native = np.zeros((3, 60, 60), bool)
+    native[0, 0, 1] = True
+    small = np.stack([resize_mask(mask, 32) for mask in native])
+    assert not small.any()
+    test = TestImages(
+        np.zeros((3, 32, 32, 1), np.uint8), small, ("dot", "good", "good"),
+        ("0", "1", "2"), list(native),
+    )  # fmt: skip
+    assert not test.can_score_pixels
+    maps = np.zeros((3, 32, 32), np.float32)
+    maps[0] = 1
+    at_model, at_native = (
+        evaluation.score_methods(test, {"m": maps}, {"m": maps[1:]}, native=native)["m"]
+        for native in (False, True)
+    )
+    assert at_model["image_auroc"] == at_native["image_auroc"] == 1.0
+    assert at_model.keys() == at_native.keys()
+    assert at_model["pixel_auroc"] is at_model["overlap"] is None
+    assert at_native["pixel_auroc"] > 0.5
+    assert evaluation.score_defects(["m"], {"m": maps}, test) == []
 
 
 def test_a_map_of_the_right_size_is_not_touched_and_a_flat_one_stays_flat():

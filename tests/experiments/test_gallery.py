@@ -67,6 +67,14 @@ def section(data, compared, **changes):
     return gallery.gallery(network, None, data, compared, **settings | changes)
 
 
+def test_without_a_pixel_of_a_defect_there_are_no_curves(explained):
+    data = category(5)
+    masks = np.zeros_like(data.test.masks)
+    lost = dataclasses.replace(data, test=dataclasses.replace(data.test, masks=masks))
+    assert section(data, maps_of(data)).charts
+    assert not section(lost, maps_of(lost)).charts
+
+
 def test_every_test_image_is_counted_and_shown_with_its_score(explained):
     data = category(5)
     compared = maps_of(data)

@@ -14,6 +14,7 @@ from experiments.methods import DEFAULT_METHOD, METHODS
 from experiments.tables import COLUMNS, MEAN
 from vae_jax import train
 from vae_jax.data import synthetic
+from vae_jax.data.category import TestImages
 
 CATEGORIES = ("synthetic_gear", "synthetic_wood")
 
@@ -157,6 +158,8 @@ def test_without_augmentation_images_are_as_they_are(config, monkeypatch):
         (["--image-size", "8"], "got a side of 8"),
         (["--cache-dir", "/proc/none"], "--cache-dir"),
         (["--workdir", "/proc/none"], "cannot write"),
+        (["--methods", "anogan", "--baseline-size", "48"], "power of two"),
+        (["--methods", "ae-l2", "--baseline-size", "256"], "one has 48"),
     ],
 )
 def test_a_mistake_is_one_line_before_training(
@@ -249,6 +252,16 @@ def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys
     )
     assert len(loaded.test.images) == 15
     assert "1 test images left out" in capsys.readouterr().err
+
+
+def test_where_all_defects_vanish_one_line_says_so(capsys):
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    masks = np.zeros((2, 32, 32), bool)
+    lost = TestImages(images, masks, ("good", "hole"), ("0", "1"), list(masks))
+    for test, lines in ((lost, 1), (dataclasses.replace(lost, has_masks=False), 0)):
+        localisation._say_if_defects_vanished(mvtec.QUICK, test)
+        said = capsys.readouterr().err
+        assert said.count("\n") == said.count("--resolution native") == lines
 
 
 @pytest.mark.parametrize("preset", mvtec.PRESETS)

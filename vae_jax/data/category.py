@@ -93,6 +93,11 @@ class TestImages:
         """Whether there is anything to tell apart."""
         return len(set(self.is_anomalous.tolist())) == 2
 
+    @property
+    def can_score_pixels(self) -> bool:
+        """Whether `masks` tell some apart: small ones vanish at the model's size."""
+        return self.has_masks and self.has_both_classes and bool(self.masks.any())
+
 
 @dataclasses.dataclass(frozen=True)
 class CategoryData:
@@ -114,6 +119,8 @@ class CategoryData:
     """Whether any part of an image is as good as another, so that parts will do."""
     native_size: tuple[int, int] | None = None
     """Height and width of the first training image as published, where it is known."""
+    shortest_side: int | None = None
+    """In pixels, of all images as published; None where all may be enlarged freely."""
 
 
 def load_category(
@@ -179,6 +186,7 @@ def load_category(
         skipped_images=manifest["skipped_images"],
         is_texture=category in TEXTURES,
         native_size=images.read_header(train[0]["image"], name=paths[0])[:2],
+        shortest_side=manifest["shortest_side"],
     )
 
 

@@ -76,8 +76,11 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
     """Industrial images, normal ones to train on and defective ones with masks."""
 
     name = "mvtec_ad"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (declared by tfds)
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 (declared by tfds)
+        "1.0.0": "First release.",
+        "1.1.0": "The manifest says what the images are like.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Unpack MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad) "
         "so that the folder holds <category>/train/good, test and ground_truth."
@@ -102,8 +105,8 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
     def manifest(self) -> dict[str, Any]:
         """What was prepared.
 
-        `sha256` (over all files, by content), `files` (path -> sha256), and the counts
-        `skipped_images` and `skipped_masks`.
+        `sha256` (over all files, by content), `files` (path -> sha256), the counts
+        `skipped_images` and `skipped_masks`, and `shortest_side` of all images.
         """
         assert isinstance(self.info.metadata, dict)
         return self.info.metadata
@@ -146,6 +149,8 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
         for index, entry in enumerate(entries):
             encoded = (folder / entry.image).read_bytes()
             header = images.read_header(encoded, name=entry.image)
+            known = self.manifest.get("shortest_side", header.height)
+            self.manifest["shortest_side"] = min(known, header.height, header.width)
             yield (
                 index,
                 {
@@ -168,7 +173,8 @@ def prepare(
     """Converts a category to array records once and returns the builder that reads it.
 
     The result lies in a folder below `prepared_dir` that is named after the source
-    listing (paths, sizes, times), so that a changed source is converted anew. It
+    listing (paths, sizes, times), so that a changed source is converted anew, and after
+    the version of what is kept. It
     appears there whole or not at all. `builder.manifest` says what it holds.
 
     Raises:
@@ -177,9 +183,8 @@ def prepare(
     """
     files = list_category(data_dir, category, missing_masks=missing_masks)
     config = _config(files, category, missing_masks)
-    final = (
-        Path(prepared_dir).expanduser() / f"{config.name}-{fingerprint(files.files)}"
-    )
+    state = f"{MVTecAD.VERSION}-{fingerprint(files.files)}"
+    final = Path(prepared_dir).expanduser() / f"{config.name}-{state}"
     return prepared.prepare_once(
         functools.partial(_builder, config),
         final,
