@@ -37,3 +37,9 @@ def test_the_detector_for_tables_finds_rows_of_another_kind():
     detector, rng = names["detector"], names["rng"]
     assert (detector.predict(names["normal"][400:]) < 0).mean() <= 0.06
     assert (detector.predict(3 * rng.normal(size=(100, 6))) < 0).mean() > 0.8
+
+
+def test_the_metrics_of_the_readme_are_near_one():
+    scores = run_block("disentanglement.suite")["found"].scores
+    assert scores["factor_vae"] == 1
+    assert 0.9 < scores["mig_binned"] <= 1
