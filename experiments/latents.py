@@ -31,6 +31,10 @@ DEVIATIONS = 2.0
 """Of the prior: how far traversals go to either side."""
 FRAMES = 11
 """Steps of a traversal."""
+MANIFOLD = 20
+"""Images along each side of the manifold."""
+PLANE = 80
+"""Places along each side of the plane at which the metric is computed."""
 ROWS = 6
 """Images that are moved to other digits."""
 
@@ -172,7 +176,7 @@ def make_space(config: Config, digits: "Digits", latents: int) -> Space:
 
     kl = losses.gaussian_kl(mean, logvar).mean(0)
     labels = digits.test_labels[: len(shown)]
-    return Space(decode, *map(np.asarray, (shown, mean, kl)), labels)
+    return Space(decode, *map(np.asarray, (shown, mean, kl, labels)))
 
 
 def draw_traversals(folder: Path, space: Space) -> None:
@@ -231,7 +235,7 @@ def draw_manifold(path: Path, space: Space) -> None:
 
     from vae_jax import latent, plots
 
-    grid = latent.manifold_grid(steps=20)
+    grid = latent.manifold_grid(steps=MANIFOLD)
     images = np.asarray(latent.decode_all(space.decode, grid))
     title = "The prior of two latents, in equally likely cells"
     plots.save_manifold(path, images, np.asarray(grid), title=title)
@@ -269,7 +273,7 @@ def draw_plane(
 
     rows, curves = find_curves(space, pairs)
     reach = 1.05 * float(np.abs(space.means).max())
-    places = jnp.linspace(-reach, reach, 80)
+    places = jnp.linspace(-reach, reach, PLANE)
     plane = jnp.stack(jnp.meshgrid(places, places), axis=-1)
     metric = latent.pull_back_metric(space.decode, plane.reshape(-1, 2))
     volume = jnp.sqrt(jnp.linalg.det(metric)).reshape(plane.shape[:2])

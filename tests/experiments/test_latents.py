@@ -9,7 +9,7 @@ from experiments import latents, localisation, runner
 from vae_jax import train
 from vae_jax.data import mnist as data
 
-PAIRS = ((3, 8), (0, 1))
+PAIRS = ((3, 8),)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,10 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_curves():
+def few_points():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latents, "POINTS", 7)
+        for name, few in (("POINTS", 7), ("FRAMES", 3), ("MANIFOLD", 4), ("PLANE", 8)):
+            patch.setattr(latents, name, few)
         yield
 
 
