@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -37,5 +38,5 @@ def mixed():
         factors=disentanglement.labelled(classes),
         classes=classes,
         codes=codes,
-        split=disentanglement.Split(order[:250], order[250:]),
+        split=disentanglement.Split(jnp.asarray(order[:250]), jnp.asarray(order[250:])),
     )

@@ -13,17 +13,17 @@ def problem(size, number=300, width=3):
     classes = np.minimum(rng.geometric(2 / (size + 1), number) - 1, size - 1)
     features = rng.normal(size=(number, width)).astype(np.float32)
     features[:, 0] += 4 * classes / size
-    return features, classes
+    return jnp.asarray(features), jnp.asarray(classes)
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_logistic_regression_is_the_optimum_of_scikit_learn(size):
     features, classes = problem(size)
     twin = LogisticRegression(tol=1e-9, max_iter=5000).fit(
-        features.astype(float), classes
+        np.asarray(features, float), np.asarray(classes)
     )
-    found = classifiers.fit_logistic(features, jnp.asarray(classes), size=size)
-    weights, bias = np.asarray(found.weights), np.asarray(found.bias)
+    found = classifiers.fit_logistic(features, classes, size=size)
+    weights, bias = np.array(found.weights), np.array(found.bias)
     if size == 2:
         weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
     else:
@@ -38,9 +38,9 @@ def test_support_vectors_are_the_optimum_of_scikit_learn(size):
     features, classes = problem(size)
     twin = LinearSVC(
         C=0.01, class_weight="balanced", dual=False, tol=1e-9, max_iter=10_000
-    ).fit(features[:, :1].astype(float), classes)
+    ).fit(np.asarray(features[:, :1], float), np.asarray(classes))
     found = classifiers.fit_support_vectors(
-        features[:, 0], jnp.asarray(classes), size=size, slack_cost=0.01
+        features[:, 0], classes, size=size, slack_cost=0.01
     )
     rows = len(twin.coef_)  # of two classes scikit-learn keeps the second
     np.testing.assert_allclose(found.weights[-rows:], twin.coef_, atol=1e-5)
@@ -57,9 +57,9 @@ def test_sparse_logistic_regression_is_the_optimum_of_scikit_learn():
         tol=1e-7,
         max_iter=20_000,
         random_state=0,
-    ).fit(features.astype(float), classes)
+    ).fit(np.asarray(features, float), np.asarray(classes))
     found = classifiers.fit_sparse_logistic(
-        features, jnp.asarray(classes), size=4, strength=strength, iterations=2000
+        features, classes, size=4, strength=strength, iterations=2000
     )
     assert (twin.coef_ == 0).any()
     np.testing.assert_allclose(found.weights, twin.coef_, atol=2e-3)
@@ -68,7 +68,7 @@ def test_sparse_logistic_regression_is_the_optimum_of_scikit_learn():
 
 def test_a_class_that_does_not_occur_is_never_predicted():
     features, classes = problem(3)
-    classes = jnp.asarray(classes) + (classes > 0)  # none of class 1
+    classes = classes + (classes > 0)  # none of class 1
     for found in (
         classifiers.fit_logistic(features, classes, size=4),
         classifiers.fit_sparse_logistic(
@@ -79,7 +79,7 @@ def test_a_class_that_does_not_occur_is_never_predicted():
         ),
     ):
         width = found.weights.shape[1]
-        scores = classifiers.class_scores(found, jnp.asarray(features[:, :width]))
+        scores = classifiers.class_scores(found, features[:, :width])
         assert (scores[:, 1] == -jnp.inf).all()
         assert jnp.isfinite(scores[:, 0]).all()
 

@@ -18,10 +18,11 @@ def grid_codes(grid):
 
 def test_identity_is_perfect_for_both_scores(ten):
     found = d.factor_vae_score(ten.identity, ten.factors, key=KEY, protocol=SMALL)
-    assert found.score == 1
+    # In groups of five, another factor is constant too once in a thousand times.
+    assert found.score > 0.99
     assert found.votes.sum() == 3000
     np.testing.assert_array_equal(found.factor, np.arange(10))
-    np.testing.assert_array_equal(found.votes, np.diag(np.diag(found.votes)))
+    assert np.trace(found.votes) > 0.99 * 3000
     assert d.beta_vae_score(ten.identity, ten.factors, key=KEY, protocol=SMALL)[0] > 0.9
 
 
@@ -57,7 +58,7 @@ def test_scores_do_not_depend_on_order_sign_or_scale_of_latents():
 def test_of_equal_latents_the_first_gets_the_vote(ten):
     found = d.factor_vae_score(ten.duplicated, ten.factors, key=KEY, protocol=SMALL)
     assert found.votes[:, :10].sum() == 3000
-    assert found.score == 1
+    assert found.score > 0.99
 
 
 def test_of_equal_factors_the_first_is_chosen():
@@ -98,7 +99,9 @@ def test_a_pruned_latent_keeps_its_column_and_gets_no_vote():
 
 def test_pruning_by_kl_needs_the_kl_and_leaves_out_what_is_at_most_the_limit():
     grid = d.FullGrid((3, 4))
-    with pytest.raises(ValueError, match=r"factor_vae_score: this protocol .* got none"):
+    with pytest.raises(
+        ValueError, match=r"factor_vae_score: this protocol .* got none"
+    ):
         d.factor_vae_score(grid_codes(grid), grid, key=KEY, protocol=d.REPRO2021)
     kl = np.array([1e-5, 1.0], np.float32)
     found = d.factor_vae_score(

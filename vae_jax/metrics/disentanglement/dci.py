@@ -30,6 +30,7 @@ class Dci(NamedTuple):
     importance: Float[Array, "latent factor"]
 
 
+@jax.jit
 def disentanglement_of(importance: Float[Array, "latent factor"]) -> Float[Array, ""]:
     """1 - entropy over factors (base: their number), weighted by latents' importance.
 

@@ -25,6 +25,7 @@ def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
     )
 
 
+@jax.jit
 def total_correlation_of(
     covariance: Float[Array, "latent latent"],
 ) -> Float[Array, ""]:
@@ -51,6 +52,7 @@ def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
     return wasserstein_of(_covariance(checked("gaussian_wasserstein", codes)))
 
 
+@jax.jit
 def wasserstein_of(covariance: Float[Array, "latent latent"]) -> Float[Array, ""]:
     """2 tr C - 2 tr (C diag C)^(1/2)."""
     std = jnp.sqrt(jnp.diag(covariance))

@@ -58,6 +58,7 @@ def mutual_information(
     return jnp.maximum(found, 0)
 
 
+@jax.jit
 def information_gap(
     mutual_information: Float[Array, "latent factor"], entropy: Float[Array, " factor"]
 ) -> Float[Array, ""]:
@@ -97,6 +98,7 @@ def modularity(codes: Codes, factors: Factors, *, bins: int = BINS) -> Float[Arr
     return modularity_of(_information(codes, factors, bins=bins)[0])
 
 
+@jax.jit
 def modularity_of(
     mutual_information: Float[Array, "latent factor"],
 ) -> Float[Array, ""]:

@@ -35,6 +35,7 @@ class Explicitness(NamedTuple):
     train_score: Float[Array, ""]
 
 
+@jax.jit
 def gap_of(predictability: Float[Array, "latent factor"]) -> Float[Array, ""]:
     """Mean over factors of the gap between the best two latents."""
     first, second = jax.lax.top_k(predictability.T, 2)[0].T

@@ -95,6 +95,7 @@ def _udr(
     return Udr(jnp.median(pairwise[others, np.arange(runs)[:, None]], 1), pairwise)
 
 
+@jax.jit
 def relative_strength(
     matrix: Float[Array, "first second"],
     *,
