@@ -67,6 +67,11 @@ def pixel_threshold(rule: str, calibration: Calibration, *, image_size: int) -> 
         case "quantile", share:
             return calibration.pixels.quantile(share)
         case "area", pixels:
+            if not (pixels.is_integer() and 1 <= pixels <= image_size**2):
+                raise ValueError(
+                    "--pixel-threshold: area:N wants a whole number of pixels, from 1 "
+                    f"to the {image_size**2} of the detector's images, got {rule!r}."
+                )
             return calibration.area_threshold(int(pixels))
         case _, value:
             return value

@@ -65,6 +65,14 @@ def test_auto_permits_no_region_of_a_thousandth_of_the_image(image_size, area):
     assert auto == calibration.area_threshold(area)
 
 
+@pytest.mark.parametrize("area", ["0", "-3", "2.5", "101", "1e9"])
+def test_an_area_is_a_whole_number_of_pixels_of_the_image(area):
+    assert pixels("area:100", calibrated(20)) < pixels("area:1", calibrated(20))
+    with pytest.raises(ValueError, match=f"from 1 to the 100 .* 'area:{area}'") as e:
+        pixels(f"area:{area}", calibrated(20))
+    assert "\n" not in str(e.value)
+
+
 @pytest.mark.parametrize("threshold", [image_threshold, pixels])
 @pytest.mark.parametrize(
     "rule", ["", "rate", "rate:", "rate:x", "median:0.5", "auto:1", "nan", "inf"]
