@@ -48,6 +48,8 @@ QUICK = Settings(
     methods=(*TABLE_1, "residual-smoothed", "floor"),
     baseline_steps=300,
     baseline_size=64,
+    baseline_batch_size=16,
+    anogan_width=16,
 )
 
 
@@ -111,6 +113,8 @@ PRESETS = {
             clip_norm=None,
             baseline_steps=None,
             baseline_size=None,
+            baseline_batch_size=None,
+            anogan_width=64,
         ),
     ),
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import localisation, published, runner, ucsd_ped1
+from experiments import localisation, mvtec, published, runner, ucsd_ped1
 from vae_jax import train
 from vae_jax.data.category import TestImages
 from vae_jax.data.synthetic import walkway
@@ -218,3 +218,12 @@ def test_published_figures_are_those_of_the_paper():
         ("attention", 0.92),
         ("attention", 0.91),
     ]
+
+
+def test_baselines_are_small_in_all_presets_but_the_paper_s():
+    for name, preset in ucsd_ped1.PRESETS.items():
+        small, own = mvtec.QUICK, preset.settings
+        published = name == "paper"
+        assert own.anogan_width == (64 if published else small.anogan_width)
+        batch = None if published else small.baseline_batch_size
+        assert own.baseline_batch_size == batch
