@@ -25,9 +25,11 @@ COLUMNS = {
 }
 NOTES = """\
 rank correlation: of the maps with those of the untrained network; what stays near 1
-asks no network. deletion: area under the negative ELBO as pixels become normal, the
-lower the better; insertion: as they come back, the higher the better. random: in a
-random order, the floor of both. Means over images with a defect."""
+asks no network. Statistics of normal images, by which some maps are whitened or
+calibrated, stay those of the trained network. deletion: area under the negative ELBO as
+pixels become normal, the lower the better; insertion: as they come back, the higher the
+better. random: in a random order, the floor of both. Means over images with a
+defect."""
 
 
 def main(config: mvtec.Config) -> list[dict[str, Any]]:
