@@ -144,7 +144,9 @@ def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
             # tyro draws a box of many lines below a title; one line will do.
             _, _, inside = complaint.getvalue().partition("\n")
             words = re.sub("[\u2500-\u257f]|-{4,}", " ", inside).split()
-            print("error:", *words, file=sys.stderr)
+            # Of our own complaints, which name a flag, tyro first names the class.
+            line = re.sub(r"^Error parsing \w+: (?=--)", "", " ".join(words))
+            print("error:", line, file=sys.stderr)
         raise stopped
 
 

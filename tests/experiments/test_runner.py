@@ -52,6 +52,12 @@ def test_launch_flags_without_distributed_are_refused(capsys):
     assert "need --distributed" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_complaint_about_a_flag_begins_with_the_flag(capsys):
+    with pytest.raises(SystemExit):
+        runner.parse(PRESETS, ["--process-id", "0"])
+    assert capsys.readouterr().err.startswith("error: --coordinator-address, ")
+
+
 def test_what_goes_wrong_is_one_line_and_its_traceback_can_be_had(monkeypatch):
     def refuse(config):
         raise ValueError("mvtec: wanted a, got b.")
