@@ -18,7 +18,6 @@ from experiments.methods import (
 )
 from experiments.settings import Settings
 from vae_jax.baselines import MapFunction
-from vae_jax.data import images as image_io
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
 
@@ -31,7 +30,8 @@ class Compared(NamedTuple):
     normal: dict[str, HostMaps]
     """Of held-out normal images."""
     pasted: dict[str, HostMaps]
-    """Of held-out normal images with artificial defects: methods are chosen by them."""
+    """Of held-out normal images with artificial defects: methods are chosen by them.
+    Not of baselines: at the size of their images the defects would be others."""
     pasted_masks: Masks
 
 
@@ -106,12 +106,7 @@ def compare(
             continue
         sized = data.at_size(size_of(name, settings, data))
         maps_of = _fit(settings, sized, augmentation, name)
-        at_size = _resize_all(pasted, sized.validation.shape[1])
-        for maps, images in (
-            (test, sized.test.images),
-            (normal, sized.validation),
-            (pasted_maps, at_size),
-        ):
+        for maps, images in ((test, sized.test.images), (normal, sized.validation)):
             maps[name] = _at_model_size(maps_of, images, settings.image_size)
     return Compared(kinds, test, normal, pasted_maps, masks)
 
@@ -127,7 +122,3 @@ def _at_model_size(maps_of: MapFunction, images: HostImages, size: int) -> HostM
     if not len(images):
         return np.zeros((0, size, size), np.float32)
     return np.stack([resize_map(each, (size, size)) for each in maps_of(images)])
-
-
-def _resize_all(images: HostImages, size: int) -> HostImages:
-    return np.stack([image_io.stretch(each, size) for each in images])

@@ -125,6 +125,7 @@ def _about(settings: Settings, data: CategoryData, explainer: Explainer) -> Row:
             "train_images": len(data.train),
             "validation_images": len(data.validation),
             "native_size": data.native_size,
+            "bits": data.bits,
         },
         "versions": report.versions(),
     }

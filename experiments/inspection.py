@@ -78,6 +78,8 @@ class Plan:
     """None: every image is resized whole, as in training."""
     whole_up_to: int = 0
     """Images with no longer side than this are not cut."""
+    bits: int = 16
+    """Of 16-bit values, those in use, as in training; see `images.decode`."""
 
 
 class Seconds(NamedTuple):
@@ -195,7 +197,8 @@ def _read(plan: Plan, name: str) -> _Loaded | Failed:
     start = time.perf_counter()
     size, channels = plan.detector.image_size, plan.detector.channels
     try:
-        pixels = folder.read_image(plan.root / name, channels=channels)
+        path = plan.root / name
+        pixels = folder.read_image(path, channels=channels, bits=plan.bits)
         is_cut = plan.tiles and max(pixels.shape[:2]) > plan.whole_up_to
         whole = None if is_cut else images.resize(pixels, size, name=name)
     except ValueError as error:

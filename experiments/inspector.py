@@ -141,7 +141,8 @@ def make_plan(config: Config, detector: Detector, *, root: Path, out: Path) -> P
             image_size=detector.image_size,
         ),
     )
-    return Plan(detector, root, marks, *cut(config, detector))
+    bits = _data_of(detector).get("bits", 16)
+    return Plan(detector, root, marks, *cut(config, detector), bits=bits)
 
 
 def cut(config: Config, detector: Detector) -> tuple[Tiles | None, int]:
@@ -155,7 +156,7 @@ def cut(config: Config, detector: Detector) -> tuple[Tiles | None, int]:
         return None, 0
     side, whole_up_to = config.tile, 0
     if side == "auto":
-        native_size = detector.metadata["about"].get("data", {}).get("native_size")
+        native_size = _data_of(detector).get("native_size")
         if native_size is None:
             raise ValueError(
                 "--tile auto: this detector does not say how large its training images "
@@ -174,6 +175,11 @@ def cut(config: Config, detector: Detector) -> tuple[Tiles | None, int]:
             f"--overlap must be from 0 to below the tile's {side}, got {overlap}."
         )
     return Tiles(side, overlap), whole_up_to
+
+
+def _data_of(detector: Detector) -> dict[str, Any]:
+    """What the detector says of its training images; nothing where others made it."""
+    return detector.metadata["about"].get("data", {})
 
 
 def _scale(low: float, high: float, headroom: float) -> Scale:

@@ -64,6 +64,8 @@ def load(
         )
     if data.skipped_images:
         say(f"{name}: {data.skipped_images} test images left out, for want of a mask")
+    if data.bits < 16:
+        say(f"{name}: of 16 bits a value {data.bits} are in use, and are read so")
     return data
 
 
@@ -109,7 +111,7 @@ def evaluate(
     rows = [
         {"category": data.category, "method": name, "kind": kind}
         | found[name]
-        | choice[name]
+        | choice.get(name, dict.fromkeys(tables.CHOSEN_BY))
         for name, kind in kinds.items()
     ]
     of_interest = [DEFAULT_METHOD, *(["paper"] if "paper" in kinds else [])]
@@ -150,7 +152,8 @@ def _say_if_defects_vanished(settings: Settings, test: TestImages) -> None:
 def _fine_images(data: CategoryData) -> HostImages:
     """The images of the report, large enough to look at if they were to begin with."""
     try:
-        fine = data.at_size(max(REPORT_SIZE, len(data.validation[0])))
+        resized = data.at_size_on_demand or data.at_size
+        fine = resized(max(REPORT_SIZE, len(data.validation[0])))
     except ValueError:  # too small to enlarge so much
         fine = data
     return fine.test.images if len(fine.test.images) else fine.validation
@@ -160,6 +163,7 @@ def _about(data: CategoryData) -> tables.Row:
     return {
         "sha256": data.sha256,
         "is_texture": data.is_texture,
+        "is_published": data.is_published,
         "train_images": len(data.train),
         "validation_images": len(data.validation),
         "test_images": len(data.test.images),

@@ -13,10 +13,15 @@ import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import runner
 from experiments.settings import Settings
+
+if TYPE_CHECKING:  # --help must answer at once
+    from experiments.tables import Published, Result
+    from vae_jax.data.augment import Augmentation
+    from vae_jax.data.category import CategoryData
 
 QUICK = Settings(
     workdir="runs/mvtec",
@@ -117,7 +122,7 @@ def main(config: Config) -> list[dict[str, Any]]:
             folder=config.settings.folder,
             config=dataclasses.asdict(config),
             source=source,
-            published=published.table_2_rows,
+            published=published_of(results),
         )
     localisation.report_results(
         results,
@@ -137,7 +142,7 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
         ValueError: On the first of them, for what would fail only after training.
     """
     from experiments import console, localisation
-    from vae_jax.data import augment, mvtec_ad, synthetic
+    from vae_jax.data import mvtec_ad, synthetic
 
     localisation.check(config.settings)
     cache = Path(config.cache_dir).expanduser()
@@ -160,8 +165,25 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
             channels=config.channels,
             missing_masks=config.missing_masks,
         )
-        permitted = augment.augmentation_for(name) if settings.augment else augment.NONE
-        yield settings, data, permitted
+        yield settings, data, augmentation_of(settings, data)
+
+
+def augmentation_of(settings: Settings, data: "CategoryData") -> "Augmentation":
+    """What leaves the category normal; of one that is only called so nothing does."""
+    from vae_jax.data import augment, mvtec_ad
+
+    is_namesake = data.category in mvtec_ad.DESCRIPTIONS and not data.is_published
+    if is_namesake or not settings.augment:
+        return augment.NONE
+    return augment.augmentation_for(data.category)
+
+
+def published_of(results: "Sequence[Result]") -> "Published":
+    """The figures of the paper, for those of the categories that are MVTec AD's."""
+    from experiments import published
+
+    known = {each.category for each in results if each.about["is_published"]}
+    return lambda name: published.table_2_rows(name) if name in known else ()
 
 
 def select_categories(asked: Sequence[str], found: Sequence[str]) -> list[str]:

@@ -118,6 +118,43 @@ def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_pn
         load(data_dir, tmp_path, "screw")
 
 
+def test_a_camera_of_12_bits_fills_the_range(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for index, value in enumerate((300, 2048, 4000)):
+        wide = np.full((40, 40), value, np.uint16)
+        Image.fromarray(wide).save(folder / f"{index}.png")
+    data = load(folder, tmp_path, "parts")
+    assert data.bits == 12
+    for loaded in (data, data.at_size(48)):
+        seen = {*loaded.train[:, 0, 0, 0], *loaded.validation[:, 0, 0, 0]}
+        assert seen == {19, 128, 249}  # of 255
+
+
+def test_what_is_only_called_a_texture_is_none(data_dir, tmp_path, write_png):
+    small = load(data_dir, tmp_path)
+    assert (small.is_published, small.is_texture) == (False, False)
+    for index in range(6):
+        path = data_dir / f"leather/train/good/{index:03}.png"
+        write_png(path, 10 * index, mode="RGB", side=1024)
+    published = load(data_dir, tmp_path)
+    assert (published.is_published, published.is_texture) == (True, True)
+
+
+def test_on_demand_no_training_image_is_decoded(data_dir, tmp_path, monkeypatch):
+    data = load(data_dir, tmp_path, validation_share=0.34)
+    decode, decoded = category.decode_record, []
+    monkeypatch.setattr(
+        category,
+        "decode_record",
+        lambda record, **how: decoded.append(record["path"]) or decode(record, **how),
+    )
+    larger = data.at_size_on_demand(48)
+    assert sum(path.startswith("train") for path in decoded) == 2
+    np.testing.assert_array_equal(np.stack(list(larger.train)), data.at_size(48).train)
+    np.testing.assert_array_equal(larger.test.images, data.at_size(48).test.images)
+
+
 def test_an_image_too_small_is_named(data_dir, tmp_path):
     with pytest.raises(ValueError, match=r"\.png is 40x40 pixels, smaller"):
         load(data_dir, tmp_path, size=256)
@@ -128,4 +165,5 @@ def test_the_provenance_is_that_of_the_builder(data_dir, tmp_path):
     builder = mvtec_ad.prepare(data_dir, "leather", tmp_path / "prepared")
     assert data.sha256 == builder.manifest["sha256"]
     assert data.shortest_side == 40
+    assert data.bits == 16
     assert data.skipped_images == 0

@@ -75,14 +75,14 @@ def test_floating_point_has_the_range_of_the_unit_interval():
 @pytest.mark.parametrize("values", [[-1, 5], [0, 65536]])
 def test_whole_numbers_beyond_16_bits_are_refused(values):
     wide = saved(Image.fromarray(np.array([values], np.int32)), "tiff")
-    with pytest.raises(ValueError, match=r"a\.tif .* \(its values lie in .* 65535\]"):
+    with pytest.raises(ValueError, match=r"a\.tif is whole, but .* 65535\], or"):
         images.decode(wide, channels=1, name="a.tif")
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
 def test_real_numbers_beyond_the_unit_interval_are_refused(value):
     real = saved(Image.fromarray(np.array([[0.5, value]], np.float32)), "tiff")
-    with pytest.raises(ValueError, match=r"its values lie in .* must in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"floating-point values .* to \[0, 1\], or"):
         images.decode(real, channels=1, name="a.tif")
 
 
@@ -126,24 +126,108 @@ def test_the_header_tells_gray_from_colour(mode, channels):
     assert images.read_header(encoded, name="x") == (5, 4, channels)
 
 
-def test_colour_of_16_bits_keeps_its_upper_8():
+def wide_png(values: np.ndarray) -> bytes:
+    """PNG of 16-bit colour, with an alpha channel or not, which PIL does not write."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = zlib.crc32(kind + content)
         return (
             struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
         )
 
-    pixel = np.array([0x12FF, 0x8000, 0xFF00], ">u2").tobytes()
-    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-    encoded = b"\x89PNG\r\n\x1a\n" + b"".join(
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    kind = {3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         [
             chunk(b"IHDR", header),
-            chunk(b"IDAT", zlib.compress(b"\0" + pixel)),
+            chunk(b"IDAT", zlib.compress(rows)),
             chunk(b"IEND", b""),
         ]
     )
+
+
+def wide_tiff(values: np.ndarray, order: str, *, packed: bool) -> bytes:
+    """TIFF of 16-bit colour, in either byte order, deflated or not."""
+    height, width, _ = values.shape
+    strip = values.astype(order + "u2").tobytes()
+    strip = zlib.compress(strip) if packed else strip
+    strip += b"\0" * (len(strip) % 2)
+    short, long, first = 3, 4, 8
+    entries = [
+        (256, short, 1, width),
+        (257, short, 1, height),
+        (258, short, 3, first + len(strip)),  # three bit depths, behind the strip
+        (259, short, 1, 8 if packed else 1),
+        (262, short, 1, 2),
+        (273, long, 1, first),
+        (277, short, 1, 3),
+        (278, short, 1, height),
+        (279, long, 1, len(strip)),
+    ]
+    content = (b"II" if order == "<" else b"MM") + struct.pack(
+        order + "HI", 42, first + len(strip) + 6
+    )
+    content += strip + struct.pack(order + "3H", 16, 16, 16)
+    content += struct.pack(order + "H", len(entries))
+    for tag, kind, count, value in entries:
+        is_short = kind == short and count == 1
+        shape, padded = ("HH", (value, 0)) if is_short else ("I", (value,))
+        content += struct.pack(order + "HHI" + shape, tag, kind, count, *padded)
+    return content + struct.pack(order + "I", 0)
+
+
+def test_colour_of_16_bits_keeps_its_upper_8():
+    encoded = wide_png(np.array([[[0x12FF, 0x8000, 0xFF00]]]))
     decoded = images.decode(encoded, channels=3, name="x")
     np.testing.assert_array_equal(decoded[0, 0], [0x12, 0x80, 0xFF])
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_gray_of_fewer_bits_in_16_is_scaled_by_those_in_use(bits):
+    white = 2**bits - 1
+    every = np.arange(white + 1, dtype=np.uint16).reshape(16, -1)
+    encoded = png(Image.fromarray(every))
+    assert images.bits_used(encoded, name="x") == bits
+    decoded = images.decode(encoded, channels=1, name="x", bits=bits)
+    np.testing.assert_array_equal(decoded[..., 0], np.rint(every * (255 / white)))
+    brighter = png(Image.fromarray(np.array([[white + 1]], np.uint16)))
+    assert images.bits_used(brighter, name="x") == bits + 1
+    assert images.decode(brighter, channels=1, name="x", bits=bits).item() == 255
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        wide_png,
+        lambda values: wide_png(np.concatenate([values, values[..., :1]], -1)),
+        lambda values: wide_tiff(values, "<", packed=False),
+        lambda values: wide_tiff(values, ">", packed=False),
+        lambda values: wide_tiff(values, "<", packed=True),
+        lambda values: wide_tiff(values, ">", packed=True),
+    ],
+    ids=["png", "png with alpha", "<", ">", "deflated <", "deflated >"],
+)
+def test_colour_of_12_bits_in_16_keeps_8_of_them(encode):
+    values = np.random.default_rng(0).integers(0, 4096, (5, 7, 3))
+    encoded = encode(values)
+    assert images.bits_used(encoded, name="x") == 12
+    decoded = images.decode(encoded, channels=3, name="x", bits=12)
+    np.testing.assert_array_equal(decoded, np.rint(values * (255 / 4095)))
+    plain = images.decode(encoded, channels=3, name="x")
+    np.testing.assert_array_equal(plain, values >> 8)
+
+
+def test_files_of_8_bits_and_formats_that_know_their_white_are_as_they_are():
+    gray = Image.fromarray(np.full((3, 4), 9, np.uint8))
+    assert images.bits_used(png(gray), name="x") == 0
+    np.testing.assert_array_equal(images.decode(png(gray), bits=12, **GRAY), 9)
+    wide = b"P5 2 1 4095\n" + np.array([0, 4095], ">u2").tobytes()
+    assert images.bits_used(wide, name="x") == 0
+    np.testing.assert_array_equal(
+        images.decode(wide, channels=1, name="x")[..., 0], [[0, 255]]
+    )
 
 
 def test_of_several_pages_the_first_is_taken():
@@ -180,9 +264,13 @@ def test_damaged_bytes_give_an_image_or_one_line(kind, cut, flips):
     del damaged[max(1, int(cut * len(damaged))) :]
     for read in (
         lambda: images.decode(bytes(damaged), **GRAY),
+        lambda: images.decode(bytes(damaged), bits=12, **GRAY),
         lambda: images.read_header(bytes(damaged), name="x"),
+        lambda: images.bits_used(bytes(damaged), name="x"),
     ):
-        assert re.match(r"(decode|read_header): x is truncated .|$", complaint(read))
+        assert re.match(
+            r"(decode|read_header|bits_used): x is truncated .|$", complaint(read)
+        )
 
 
 def complaint(read) -> str:

@@ -181,6 +181,28 @@ def test_a_folder_of_normals_named_as_a_category_is_not_taken_for_it(
     assert list(builder.manifest["files"]) == ["0.png", "1.png", "2.png"]
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "side", "is_published"),
+    [
+        ("screw", "L", 1024, True),
+        ("screw", "L", 900, False),
+        ("screw", "RGB", 1024, False),
+        ("bottle", "RGB", 900, True),
+        ("my_parts", "RGB", 1024, False),
+    ],
+)
+def test_a_category_is_published_by_layout_size_and_colour_and_not_by_its_name(
+    tmp_path, write_png, name, mode, side, is_published
+):
+    for index in range(2):
+        write_png(tmp_path / name / f"train/good/{index}.png", mode=mode, side=side)
+    builder = mvtec_ad.prepare(tmp_path, name, tmp_path / "prepared")
+    assert builder.manifest["is_published"] == is_published
+    assert builder.config.channels == {"L": 1, "RGB": 3}[mode]
+    alone = mvtec_ad.prepare(tmp_path / name / "train/good", "good", tmp_path / "own")
+    assert not alone.manifest["is_published"]
+
+
 def test_a_truncated_jpeg_is_found_when_it_is_prepared(tmp_path):
     folder = tmp_path / "my_parts"
     folder.mkdir()

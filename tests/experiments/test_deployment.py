@@ -107,6 +107,11 @@ def test_rates_are_those_of_the_thresholds(row, folder, data, trained):
     assert row["held_out_pixel_rate"] == pytest.approx(found.mean())
 
 
+def test_the_file_says_how_to_read_images(row, folder):
+    about = load_detector(folder / "detector.zip").metadata["about"]["data"]
+    assert about["bits"] == 16
+
+
 def test_nominal_and_found_rates_are_told_side_by_side(row):
     text = describe(row)
     assert "5.0% false alarms" in text

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 
 import numpy as np
@@ -39,6 +40,16 @@ def test_every_image_gets_its_own_score_map_and_size(plan):
         assert codes(plan, each.name).shape == (35, 40 + i)
         np.testing.assert_allclose(codes(plan, each.name), 257 * 5 * i, atol=1)
     assert plan.detector.batches == [4, 4, 3]
+
+
+def test_a_camera_of_12_bits_is_read_as_in_training(plan):
+    wide = np.full((40, 50), 2048, np.uint16)
+    Image.fromarray(wide).save(plan.root / "wide.png")
+    scores = [
+        next(inspection.inspect(dataclasses.replace(plan, bits=bits), ["wide.png"]))
+        for bits in (12, 16)
+    ]
+    assert [round(255 * each.score) for each in scores] == [128, 8]
 
 
 def test_the_marked_share_is_that_of_the_pixels(plan):

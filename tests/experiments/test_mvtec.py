@@ -11,10 +11,10 @@ from PIL import Image
 
 from experiments import localisation, mvtec, published, runner
 from experiments.methods import DEFAULT_METHOD, METHODS
-from experiments.tables import COLUMNS, MEAN
+from experiments.tables import CHOSEN_BY, COLUMNS, MEAN, Result
 from vae_jax import train
-from vae_jax.data import synthetic
-from vae_jax.data.category import TestImages
+from vae_jax.data import augment, synthetic
+from vae_jax.data.category import CategoryData, TestImages
 
 CATEGORIES = ("synthetic_gear", "synthetic_wood")
 
@@ -138,9 +138,9 @@ def test_without_augmentation_images_are_as_they_are(config, monkeypatch):
     def stop():
         raise KeyboardInterrupt
 
-    for augment in (True, False):
+    for permitted in (True, False):
         with pytest.raises(KeyboardInterrupt):
-            mvtec.main(changed(config, augment=augment))
+            mvtec.main(changed(config, augment=permitted))
     assert seen[0] != seen[1]
     assert seen[1] == type(seen[1])()
 
@@ -233,6 +233,10 @@ def test_baselines_stand_in_the_table_and_are_not_trained_twice(config, folder):
     names = [row["method"] for row in rows]
     assert names == [DEFAULT_METHOD, "ae-ssim", "anogan", "paper@relu1"]
     assert {row["kind"] for row in rows[1:3]} == {"baseline"}
+    # They see larger images, on which the same defects cannot be pasted.
+    assert all(
+        (row[f] is None) == (row in rows[1:3]) for row in rows for f in CHOSEN_BY
+    )
     assert all(math.isfinite(row["aupro"]) for row in rows)
     log = folder / "run" / "synthetic_gear" / "baselines" / "anogan" / "metrics.jsonl"
     before = log.read_text()
@@ -294,6 +298,43 @@ def test_published_means_are_those_of_the_paper():
     # In the order AE-SSIM, AE-L2, AnoGAN, CNN-FD, the paper's own.
     np.testing.assert_allclose(auroc, [0.869, 0.817, 0.743, 0.781, 0.861], atol=5e-4)
     np.testing.assert_allclose(second, [0.215, 0.327, 0.093, 0.129, 0.205], atol=5e-4)
+
+
+def test_a_namesake_of_a_published_category_is_neither_compared_nor_augmented():
+    def category(name, is_published):
+        nothing = np.zeros((2, 32, 32, 1), np.uint8)
+        return CategoryData(
+            name, nothing, nothing, TestImages(nothing, nothing[..., 0] > 0, (), (), []),
+            1, "", at_size=NotImplemented, is_published=is_published,
+        )  # fmt: skip
+
+    def rows(data):
+        result = Result(data.category, 0, [], [], localisation._about(data))
+        return mvtec.published_of([result])(data.category)
+
+    def augmentation(data):
+        return mvtec.augmentation_of(mvtec.QUICK, data)
+
+    screw, own = category("screw", True), category("screw", False)
+    assert len(rows(screw)) == 5
+    assert len(rows(own)) == 0
+    assert augmentation(screw) == augment.augmentation_for("screw") != augment.NONE
+    assert augmentation(own) == augment.NONE
+    synthetic_gear = category("synthetic_gear", False)
+    assert augmentation(synthetic_gear) != augment.NONE
+
+
+def test_the_page_shows_images_that_were_decoded_on_demand():
+    """Of those at another size it asks for no more than it shows."""
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    test = TestImages(images, images[..., 0] > 0, ("good",) * 2, ("0", "1"), [])
+    asked = []
+    data = CategoryData("c", images, images, test, 1, "", at_size=NotImplemented)
+    data = dataclasses.replace(
+        data, at_size_on_demand=lambda size: asked.append(size) or data
+    )
+    assert localisation._fine_images(data) is images
+    assert asked == [localisation.REPORT_SIZE]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/pods.md"])

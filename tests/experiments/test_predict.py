@@ -35,7 +35,7 @@ def artifact(tmp_path_factory):
         images=images,
         maps=maps,
         calibration=from_normal_maps(maps),
-        about={"category": "screw", "data": {"native_size": [40, 50]}},
+        about={"category": "screw", "data": {"native_size": [40, 50], "bits": 12}},
     )
     return path
 
@@ -199,6 +199,14 @@ def test_auto_needs_a_detector_that_knows(config, brightness):
     brightness.metadata = {"about": {}}
     with pytest.raises(ValueError, match="does not say how large"):
         inspector.cut(changed(config, tile="auto"), brightness)
+
+
+def test_16_bit_images_are_scaled_as_those_of_training(config, parts):
+    wide = np.full((40, 50), 160, np.uint16)  # 10 of 255 in 12 bits
+    Image.fromarray(wide).save(parts / "wide.png")
+    assert main(config) == 0
+    found = rows(config)
+    assert found["wide.png"]["score"] == found["a.png"]["score"]
 
 
 def modified(config):

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, UInt8
 from vae_jax.data import images
 from vae_jax.data.concurrency import in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
-from vae_jax.data.mvtec_ad import TEXTURES, prepare
+from vae_jax.data.mvtec_ad import DESCRIPTIONS, TEXTURES, prepare
 from vae_jax.data.prepared import Record, Records, open_split
 
 Progress = Callable[[int, int], None]
@@ -32,18 +32,22 @@ class DecodedOnDemand:
         *,
         size: int,
         channels: int,
+        bits: int = 16,
     ):
         self._records = records
         self._indices = indices
         self._size = size
         self._channels = channels
+        self._bits = bits
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "size size channel"]:
         record = self._records[int(self._indices[index])]
-        return decode_record(record, size=self._size, channels=self._channels)
+        return decode_record(
+            record, size=self._size, channels=self._channels, bits=self._bits
+        )
 
 
 ImageSource = UInt8[np.ndarray, "image size size channel"] | DecodedOnDemand
@@ -113,6 +117,8 @@ class CategoryData:
     """Over the contents of all files."""
     at_size: Callable[[int], "CategoryData"]
     """The same images, split alike, at another size."""
+    at_size_on_demand: "Callable[[int], CategoryData] | None" = None
+    """The same, where training images can wait until they are asked for."""
     skipped_images: int = 0
     """Defect images left out for want of a mask."""
     is_texture: bool = False
@@ -121,6 +127,11 @@ class CategoryData:
     """Height and width of the first training image as published, where it is known."""
     shortest_side: int | None = None
     """In pixels, of all images as published; None where all may be enlarged freely."""
+    is_published: bool = False
+    """Whether it is of MVTec AD, with which published figures compare, and no folder
+    that is only called so."""
+    bits: int = 16
+    """Of 16-bit values, those that the training images use, see `images.decode`."""
 
 
 def load_category(
@@ -157,6 +168,8 @@ def load_category(
     builder = prepare(data_dir, category, prepared_dir, missing_masks=missing_masks)
     train, test = open_split(builder, "train"), open_split(builder, "test")
     manifest = builder.manifest
+    bits = manifest["bits"] or 16
+    is_namesake = category in DESCRIPTIONS and not manifest["is_published"]
     channels = builder.config.channels if channels is None else channels
     paths = list(filter(is_training_image, manifest["files"]))
     kept, held_out = validation_split(paths, share=validation_share, seed=seed)
@@ -173,20 +186,25 @@ def load_category(
         decoded_bytes=decoded_bytes,
     )
     fits = len(kept) * size * size * channels <= decoded_bytes
-    lazy = DecodedOnDemand(train, kept, size=size, channels=channels)
-    validation = DecodedOnDemand(train, held_out, size=size, channels=channels)
+    on_demand = functools.partial(
+        DecodedOnDemand, train, size=size, channels=channels, bits=bits
+    )
+    lazy, validation = on_demand(kept), on_demand(held_out)
     return CategoryData(
         category=category,
         train=decode_all(lazy, done=report) if fits else lazy,
         validation=decode_all(validation, done=report),
-        test=load_test(test, size=size, channels=channels, done=report),
+        test=load_test(test, size=size, channels=channels, bits=bits, done=report),
         channels=channels,
         sha256=manifest["sha256"],
         at_size=lambda other: again(size=other),
+        at_size_on_demand=lambda other: again(size=other, decoded_bytes=0),
         skipped_images=manifest["skipped_images"],
-        is_texture=category in TEXTURES,
+        is_texture=category in TEXTURES and not is_namesake,
+        is_published=manifest["is_published"],
         native_size=images.read_header(train[0]["image"], name=paths[0])[:2],
         shortest_side=manifest["shortest_side"],
+        bits=bits,
     )
 
 
@@ -215,11 +233,11 @@ def validation_split(
 
 
 def decode_record(
-    record: Record, *, size: int, channels: int
+    record: Record, *, size: int, channels: int, bits: int = 16
 ) -> UInt8[np.ndarray, "size size channel"]:
     """Decodes the image of one record and resizes it."""
     name = record["path"]
-    pixels = images.decode(record["image"], channels=channels, name=name)
+    pixels = images.decode(record["image"], channels=channels, name=name, bits=bits)
     return images.resize(pixels, size, name=name)
 
 
@@ -235,6 +253,7 @@ def load_test(
     *,
     size: int,
     channels: int,
+    bits: int = 16,
     done: Callable[[], None] = lambda: None,
 ) -> TestImages:
     """Decodes a split with its masks, in threads; `done` is called after each image.
@@ -254,7 +273,7 @@ def load_test(
                 f"load_category: {name} has a defect, but no pixel of its mask exceeds "
                 "127; paint the defect white in the mask, or remove image and mask."
             )
-        pixels = decode_record(record, size=size, channels=channels)
+        pixels = decode_record(record, size=size, channels=channels, bits=bits)
         return pixels, images.resize_mask(mask, size), record["defect"], name
 
     loaded = in_threads(load, range(len(records)), done=done)

@@ -70,7 +70,7 @@ def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
 
 
 def read_image(
-    path: Path, *, channels: int
+    path: Path, *, channels: int, bits: int = 16
 ) -> UInt8[np.ndarray, "height width channel"]:
     """Reads and decodes one file, see `images.decode`.
 
@@ -87,7 +87,7 @@ def read_image(
             f"read_image: {path} cannot be read ({error.strerror}); "
             "give it back, or the right to read it."
         ) from error
-    return images.decode(encoded, channels=channels, name=str(path))
+    return images.decode(encoded, channels=channels, name=str(path), bits=bits)
 
 
 def pixel_count(path: Path) -> int:

@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import re
+import sys
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Bool, Float, Integer, UInt8, UInt16
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 SMALLEST_SIDE = 32
 """Images with a shorter side than this are refused, whatever the network's size."""
@@ -19,18 +21,28 @@ _STRIP_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 """The EXIF orientations in which rows are shown as columns."""
+_KNOW_WHITE = frozenset({"PPM", "JPEG2000"})
+_WIDE_COLOUR = re.compile("RGBA?;16[BLN]")
+"""PIL's names for how values lie in a file: big-endian, little, as in memory."""
 _EXIF_MARKS = (b"eXIf", b"exif", b"xmp")
 """One of them is in a PNG that has an orientation, wherever it has it."""
 
 
 def decode(
-    encoded: bytes, *, channels: int, name: str
+    encoded: bytes, *, channels: int, name: str, bits: int = 16
 ) -> UInt8[np.ndarray, "height width channel"]:
     """Decodes an image to 8 bits and 1 (gray) or 3 (RGB) channels.
 
-    Palettes are looked up, 16-bit gray is scaled to 8 bits, floating-point gray in
+    Palettes are looked up, 16-bit values are scaled to 8 bits, floating-point gray in
     [0, 1] too, the EXIF orientation is applied and an alpha channel is dropped. Of
     several pages the first is taken.
+
+    Args:
+        encoded: the bytes of the file.
+        channels: 1 or 3.
+        name: of the image, for messages.
+        bits: of 16-bit values, those that are in use (see `bits_used`): white is
+            2**bits - 1, and so is what lies above.
 
     Raises:
         ValueError: the bytes are no whole image, or values whose range is not known;
@@ -39,10 +51,12 @@ def decode(
     if channels not in (1, 3):
         raise ValueError(f"decode: channels must be 1 or 3, got {channels}.")
     mode = "L" if channels == 1 else "RGB"
-    with _one_line("decode", name), _open(encoded) as image:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        narrow = _to_8_bits(image)
+    with _one_line("decode", name):
+        wide = _wide_colour(encoded) if bits < 16 else None
+        if wide is None:
+            narrow = _to_8_bits(_load(encoded), bits)
+        else:
+            narrow = Image.fromarray(_narrow(wide, bits))
         return _pixels(narrow if narrow.mode == mode else narrow.convert(mode))
 
 
@@ -53,6 +67,27 @@ def decode_mask(encoded: bytes, *, name: str) -> Bool[np.ndarray, "height width"
         ValueError: the bytes are no whole image; the message begins with `name`.
     """
     return decode(encoded, channels=1, name=name)[..., 0] > 127
+
+
+def bits_used(encoded: bytes, *, name: str) -> int:
+    """Of a file of 16-bit values, how many bits its highest one needs, at least 8.
+
+    Cameras of 10, 12 or 14 bits use that many. 0 for files of other values, and for
+    formats that say what white is.
+
+    Raises:
+        ValueError: the bytes are no whole image; the message begins with `name`.
+    """
+    with _one_line("bits_used", name), _open(encoded) as image:
+        if image.format in _KNOW_WHITE:
+            return 0
+        if image.mode.startswith("I"):
+            highest = int(np.asarray(image).max())
+        elif _WIDE_COLOUR.fullmatch(_raw_mode(image)):
+            highest = int(np.asarray(image)[..., :3].max()) << 8  # the upper bytes
+        else:
+            return 0
+    return min(max(8, highest.bit_length()), 16)
 
 
 class Header(NamedTuple):
@@ -170,8 +205,53 @@ def check_finite(
     )
 
 
-def _open(encoded: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(encoded), formats=FORMATS)
+class _OutOfRangeError(ValueError):
+    """Nothing is wrong with the file, but what its values mean cannot be told."""
+
+
+def _open(encoded: bytes) -> ImageFile.ImageFile:
+    opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
+    assert isinstance(opened, ImageFile.ImageFile)
+    return opened
+
+
+def _load(encoded: bytes, *, lower_bytes: bool = False) -> Image.Image:
+    """As it is shown; of 16-bit colour PIL takes the upper bytes, or else the lower."""
+    with _open(encoded) as image:
+        if lower_bytes:
+            image.tile = [_swapped(tile) for tile in image.tile]
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
+
+
+def _wide_colour(encoded: bytes) -> UInt16[np.ndarray, "height width 3"] | None:
+    """The values of 16-bit colour, which PIL can read but by halves; None of others."""
+    with _open(encoded) as image:
+        if not _WIDE_COLOUR.fullmatch(_raw_mode(image)):
+            return None
+    upper, lower = (
+        np.asarray(_load(encoded, lower_bytes=half))[..., :3] for half in (False, True)
+    )
+    return upper.astype(np.uint16) << 8 | lower
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How the values lie in the file, in PIL's words; "" where a codec knows."""
+    arguments = image.tile[0][3] if image.tile else ""
+    first = arguments if isinstance(arguments, str) else (arguments or ("",))[0]
+    return first if isinstance(first, str) else ""
+
+
+def _swapped(tile: Any) -> Any:
+    """Taken for the other byte order, the upper byte is the lower."""
+    native = {"little": "L", "big": "B"}[sys.byteorder]
+    other = {"B": "L", "L": "B", "N": {"L": "B", "B": "L"}[native]}
+    *place, arguments = tile
+    if isinstance(arguments, str):
+        return type(tile)(*place, arguments[:-1] + other[arguments[-1]])
+    mode, *rest = arguments
+    return type(tile)(*place, (mode[:-1] + other[mode[-1]], *rest))
 
 
 def _pixels(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
@@ -190,6 +270,8 @@ def _one_line(function: str, name: str) -> Iterator[None]:
     """Turns whatever a decoder says of broken bytes into one line with the name."""
     try:
         yield
+    except _OutOfRangeError as error:
+        raise ValueError(f"{function}: {name} {error}") from error
     except Exception as error:  # decoders raise anything, down to IndexError
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # it says an address in memory
@@ -200,17 +282,12 @@ def _one_line(function: str, name: str) -> Iterator[None]:
         ) from error
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image, bits: int) -> Image.Image:
     """Maps modes whose plain conversion by PIL clips values or warns."""
     if image.mode.startswith("I"):  # 16-bit gray: I;16, or I where signed or wider
         wide = np.asarray(image)
         _require_range(wide, 65535)
-        # round(value / 257) in whole numbers: no copy is wider than 32 bits.
-        scaled = wide.astype(np.uint32)
-        scaled *= 255
-        scaled += 32895
-        scaled >>= 16
-        return Image.fromarray(scaled.astype(np.uint8))
+        return Image.fromarray(_narrow(wide, bits))
     if image.mode == "F":
         real = np.asarray(image)
         _require_range(real, 1)
@@ -220,9 +297,23 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return image
 
 
+def _narrow(
+    wide: Integer[np.ndarray, "*shape"], bits: int
+) -> UInt8[np.ndarray, "*shape"]:
+    """round(255 value / white) in whole numbers: no copy is wider than 32 bits."""
+    white = 2**bits - 1
+    scaled = np.minimum(wide, white, dtype=np.uint32, casting="unsafe")
+    scaled *= 255
+    scaled += white // 2
+    scaled //= white
+    return scaled.astype(np.uint8)
+
+
 def _require_range(values: np.ndarray, most: int) -> None:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= most):  # NaN is outside as well
-        raise ValueError(
-            f"its values lie in [{low}, {high}], those of its kind must in [0, {most}]"
+        kind = "floating-point" if most == 1 else "wide"
+        raise _OutOfRangeError(
+            f"is whole, but its {kind} values lie in [{low:g}, {high:g}], where white "
+            f"is not known; scale them to [0, {most}], or export 8 or 16 bits."
         )

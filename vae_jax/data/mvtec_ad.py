@@ -21,6 +21,7 @@ from vae_jax.data.layout import (
     MissingMasks,
     find_categories,
     fingerprint,
+    is_training_image,
     list_category,
 )
 from vae_jax.data.prepared import Record, Records, open_split
@@ -61,6 +62,15 @@ TEXTURES = frozenset(
 """Categories of which a part is as good as the whole; the others are objects."""
 
 GRAY_CATEGORIES = frozenset({"grid", "screw", "zipper"})
+
+SIDES = dict.fromkeys(DESCRIPTIONS, 1024) | {
+    "bottle": 900,
+    "capsule": 1000,
+    "metal_nut": 700,
+    "pill": 800,
+    "tile": 840,
+}
+"""Of the published images, which are square, in pixels."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -106,7 +116,9 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
         """What was prepared.
 
         `sha256` (over all files, by content), `files` (path -> sha256), the counts
-        `skipped_images` and `skipped_masks`, and `shortest_side` of all images.
+        `skipped_images` and `skipped_masks`, `shortest_side` of all images, the `bits`
+        of the training images (see `images.bits_used`), and `is_published`: whether it
+        is, by layout, size and colour, a published category and no namesake.
         """
         assert isinstance(self.info.metadata, dict)
         return self.info.metadata
@@ -133,6 +145,7 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
         self.manifest.update(
             skipped_images=len(files.skipped_images),
             skipped_masks=len(files.skipped_masks),
+            is_published=_is_published(files, self.config.category),
             **prepared.hash_contents(files.files),
         )
         parts = {"train": files.train, "test": files.test}
@@ -151,6 +164,9 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
             header = images.read_header(encoded, name=entry.image)
             known = self.manifest.get("shortest_side", header.height)
             self.manifest["shortest_side"] = min(known, header.height, header.width)
+            if is_training_image(entry.image):
+                used = images.bits_used(encoded, name=entry.image)
+                self.manifest["bits"] = max(self.manifest.get("bits", 0), used)
             yield (
                 index,
                 {
@@ -198,17 +214,15 @@ def _builder(config: Config, data_dir: Path) -> MVTecAD:
 
 
 def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) -> Config:
-    published = MVTecAD.builder_configs.get(category) if files.is_as_published else None
-    if isinstance(published, Config) and missing_masks == "error":
-        return published
-    if isinstance(published, Config):
-        channels = published.channels
-    else:
-        first = files.train[0].image
-        encoded = (files.folder / first).read_bytes()
-        channels = images.read_header(encoded, name=first).channels
-    # The name of a published category stands for it alone.
+    published = MVTecAD.builder_configs.get(category)
+    channels = _first_header(files).channels
     suffix = "" if files.is_as_published else "-normals"
+    if isinstance(published, Config) and files.is_as_published:
+        if channels != published.channels:
+            # The name of a published category stands for what is like it alone.
+            suffix = "-own"
+        elif missing_masks == "error":
+            return published
     suffix += "" if missing_masks == "error" else "-paired"
     return Config(
         name=category + suffix,
@@ -217,6 +231,17 @@ def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) ->
         channels=channels,
         missing_masks=missing_masks,
     )
+
+
+def _is_published(files: CategoryFiles, category: str) -> bool:
+    side = SIDES.get(category, 0)
+    published = images.Header(side, side, 1 if category in GRAY_CATEGORIES else 3)
+    return files.is_as_published and _first_header(files) == published
+
+
+def _first_header(files: CategoryFiles) -> images.Header:
+    first = files.train[0].image
+    return images.read_header((files.folder / first).read_bytes(), name=first)
 
 
 def _read_mask(folder: Path, entry: Entry, image: images.Header) -> bytes:
