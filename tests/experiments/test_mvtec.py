@@ -303,9 +303,10 @@ def test_published_means_are_those_of_the_paper():
 def test_a_namesake_of_a_published_category_is_neither_compared_nor_augmented():
     def category(name, is_published):
         nothing = np.zeros((2, 32, 32, 1), np.uint8)
+        test = TestImages(nothing, nothing[..., 0] > 0, (), (), [])
         return CategoryData(
-            name, nothing, nothing, TestImages(nothing, nothing[..., 0] > 0, (), (), []),
-            1, "", at_size=NotImplemented, is_published=is_published,
+            name, nothing, nothing, test, 1, "",
+            at_size=NotImplemented, is_published=is_published,
         )  # fmt: skip
 
     def rows(data):
