@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import latents, localisation, runner
+from experiments import latent_pictures, latents, localisation, runner
 from vae_jax import train
 from vae_jax.data import mnist as data
 
@@ -28,7 +28,7 @@ def config(tmp_path_factory):
 def few_points():
     with pytest.MonkeyPatch.context() as patch:
         for name, few in (("POINTS", 7), ("FRAMES", 3), ("MANIFOLD", 4), ("PLANE", 8)):
-            patch.setattr(latents, name, few)
+            patch.setattr(latent_pictures, name, few)
         yield
 
 

@@ -166,8 +166,9 @@ def save_metric_plane(
     for (name, lines), (colour, marker) in zip(curves.items(), styles, strict=False):
         for i, line in enumerate(lines):
             label = name if i == 0 else None
-            axis.plot(*line.T, color=colour, lw=2, label=label, alpha=0.9)
-            axis.plot(*line.T, marker, color=colour, ms=4, markevery=3)
+            axis.plot(
+                *line.T, f"{marker}-", color=colour, ms=4, markevery=3, label=label
+            )
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axis.set(xlabel="first latent", ylabel="second latent")
     axis.legend(fontsize=9, loc="upper right", framealpha=0.9)
