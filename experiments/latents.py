@@ -6,7 +6,7 @@ python -m experiments.latents --data-dir tensorflow_datasets --preset standard
 One network has ten latents: what each does alone, what lies between two images by
 straight line, arc and geodesic, and images moved to other digits by arithmetic. One has
 two: its whole manifold, and the plane with the decoder's metric. Without --data-dir it
-runs on scikit-learn's digits, 8x8 upscaled, in at most two minutes on two cores.
+runs on scikit-learn's digits, 8x8 upscaled, in two minutes of one core's time.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Config:
 
     preset: Literal["quick", "standard"] = "quick"
     """Settings that the other flags replace one by one. quick: the embedded digits.
-    standard: MNIST in some ten minutes on two cores."""
+    standard: MNIST, with --data-dir."""
     data_dir: str | None = None
     """Folder of TensorFlow Datasets that holds mnist/3.0.1; default: the digits of
     scikit-learn, 8x8 upscaled."""
