@@ -68,10 +68,10 @@ class Sweep:
     """Runs of every setting, with the seeds seed, seed + 1, ..."""
     learning_rate: float
     """Adam's step size, constant."""
+    batch_size: int
+    """Images in a step of one run, drawn with replacement."""
     seed: int = 0
     """The first; of initial values, batches and noise."""
-    batch_size: int = 64
-    """Images in a step of one run, drawn with replacement."""
     beta: tuple[float, ...] = (4.0,)
     """beta-vae: weights of the rate."""
     capacity: tuple[float, ...] = (25.0,)

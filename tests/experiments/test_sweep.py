@@ -14,6 +14,7 @@ SWEEP = Sweep(
     seeds=3,
     seed=5,
     learning_rate=1e-4,
+    batch_size=64,
     gamma=(10.0, 40.0),
     attention=(1.0, 20.0),
     taps=("relu1", "relu4"),
