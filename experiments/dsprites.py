@@ -176,6 +176,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     from vae_jax import train
 
     data, held = load(config)
+    sweep_runs.check(config.sweep, data)
     say(f"{data.source}: {data.grid.size:,} images, evaluated on {held.grid.size:,}")
     trained, results = [], []
     groups = config.sweep.groups()

@@ -135,6 +135,11 @@ class Sweep:
                 f"--objectives: {what}; known: {', '.join(SWEPT)}, and each with "
                 f"{ATTENTION} before it."
             )
+        if self.second_batch == "half" and self.batch_size % 2:
+            raise ValueError(
+                "--batch-size must be even for --second-batch half, got "
+                f"{self.batch_size}."
+            )
         if self.seed < 0:
             raise ValueError(f"--seed must be at least 0, got {self.seed}.")
 

@@ -28,7 +28,7 @@ from experiments.regularisers import (
 )
 from experiments.representation import brief_figures, represent
 from experiments.sweep import ATTENTION, Group, Run, Sweep
-from vae_jax import models, train
+from vae_jax import attention, models, train
 from vae_jax.factor_images import FactorImages
 
 _SHARED = (
@@ -61,6 +61,21 @@ class Trained(NamedTuple):
     def params_of(self, run: int) -> PyTree:
         """Of one network."""
         return _of_run(self.params, run)
+
+
+def check(sweep: Sweep, data: FactorImages) -> None:
+    """Raises a ValueError for what would fail only when its group is trained."""
+    model = build_model(sweep, data)
+    initialise = functools.partial(models.init, model)
+    variables = jax.eval_shape(initialise, key=jax.random.key(0))
+    known = attention.taps(model, variables, model.image_shape)
+    maps = [name for name, shape in known.items() if len(shape) == 3]
+    wanted = {group.tap for group in sweep.groups() if group.tap is not None}
+    if missing := sorted(wanted - set(maps)):
+        raise ValueError(
+            f"--taps: there is no {missing[0]!r}; taps of this network: "
+            f"{', '.join(maps)}."
+        )
 
 
 def train_group(

@@ -122,3 +122,11 @@ def test_a_factor_of_which_one_value_is_left_is_named(small, monkeypatch):
         ValueError, match=r"--held-steps must leave two .* one of scale"
     ):
         dsprites.load(config)
+
+
+def test_an_unknown_tap_is_told_before_anything_is_trained(small):
+    sweep = at("nowhere", taps=("relu9",)).sweep
+    with pytest.raises(ValueError, match=r"--taps: there is no 'relu9'; .* relu4"):
+        sweep_runs.check(sweep, small)
+    plain = at("nowhere", taps=("relu9",), objectives=("vae",)).sweep
+    sweep_runs.check(plain, small)  # which explains nothing

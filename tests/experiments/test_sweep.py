@@ -56,6 +56,10 @@ def test_an_objective_named_twice_is_trained_once():
         ({"gamma": ()}, r"--gamma must be one or more numbers from 0, got \(\)"),
         ({"attention": (-1.0,)}, "--attention must be one or more numbers from 0"),
         ({"learning_rate": 0.0}, "--learning-rate must be positive, got 0.0"),
+        (
+            {"batch_size": 7, "second_batch": "half"},
+            "--batch-size must be even for --second-batch half, got 7",
+        ),
         ({"seed": -1}, "--seed must be at least 0, got -1"),
     ],
 )
