@@ -7,6 +7,14 @@ from sklearn.svm import LinearSVC
 
 from vae_jax.metrics.disentanglement import classifiers
 
+fit_logistic = jax.jit(classifiers.fit_logistic, static_argnames="size")
+fit_support_vectors = jax.jit(
+    classifiers.fit_support_vectors, static_argnames=("size", "slack_cost")
+)
+fit_sparse_logistic = jax.jit(
+    classifiers.fit_sparse_logistic, static_argnames=("size", "strength", "iterations")
+)
+
 
 def problem(size, number=300, width=3):
     rng = np.random.default_rng(size)
@@ -16,13 +24,13 @@ def problem(size, number=300, width=3):
     return jnp.asarray(features), jnp.asarray(classes)
 
 
-@pytest.mark.parametrize("size", [2, 3, 7])
+@pytest.mark.parametrize("size", [2, 5])
 def test_logistic_regression_is_the_optimum_of_scikit_learn(size):
     features, classes = problem(size)
     twin = LogisticRegression(tol=1e-9, max_iter=5000).fit(
         np.asarray(features, float), np.asarray(classes)
     )
-    found = classifiers.fit_logistic(features, classes, size=size)
+    found = fit_logistic(features, classes, size=size)
     weights, bias = np.array(found.weights), np.array(found.bias)
     if size == 2:
         weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
@@ -33,15 +41,13 @@ def test_logistic_regression_is_the_optimum_of_scikit_learn(size):
     np.testing.assert_allclose(bias, twin.intercept_, atol=2e-4)
 
 
-@pytest.mark.parametrize("size", [2, 3, 7])
+@pytest.mark.parametrize("size", [2, 5])
 def test_support_vectors_are_the_optimum_of_scikit_learn(size):
     features, classes = problem(size)
     twin = LinearSVC(
         C=0.01, class_weight="balanced", dual=False, tol=1e-9, max_iter=10_000
     ).fit(np.asarray(features[:, :1], float), np.asarray(classes))
-    found = classifiers.fit_support_vectors(
-        features[:, 0], classes, size=size, slack_cost=0.01
-    )
+    found = fit_support_vectors(features[:, 0], classes, size=size, slack_cost=0.01)
     rows = len(twin.coef_)  # of two classes scikit-learn keeps the second
     np.testing.assert_allclose(found.weights[-rows:], twin.coef_, atol=1e-5)
     np.testing.assert_allclose(found.bias[-rows:], twin.intercept_, atol=1e-5)
@@ -58,25 +64,25 @@ def test_sparse_logistic_regression_is_the_optimum_of_scikit_learn():
         max_iter=20_000,
         random_state=0,
     ).fit(np.asarray(features, float), np.asarray(classes))
-    found = classifiers.fit_sparse_logistic(
+    found = fit_sparse_logistic(
         features, classes, size=4, strength=strength, iterations=2000
     )
-    assert (twin.coef_ == 0).any()
-    np.testing.assert_allclose(found.weights, twin.coef_, atol=2e-3)
-    assert np.array_equal(np.asarray(found.weights) == 0, twin.coef_ == 0)
+    assert (twin.coef_ == 0).all(0).any()
+    # A number added to a feature's weights for all classes may cost nothing.
+    for invariant in (lambda w: w - w.mean(0), lambda w: np.abs(w).sum(0)):
+        expected = invariant(twin.coef_)
+        np.testing.assert_allclose(
+            invariant(np.asarray(found.weights)), expected, atol=1e-4
+        )
 
 
 def test_a_class_that_does_not_occur_is_never_predicted():
     features, classes = problem(3)
     classes = classes + (classes > 0)  # none of class 1
     for found in (
-        classifiers.fit_logistic(features, classes, size=4),
-        classifiers.fit_sparse_logistic(
-            features, classes, size=4, strength=0.01, iterations=50
-        ),
-        classifiers.fit_support_vectors(
-            features[:, 0], classes, size=4, slack_cost=0.01
-        ),
+        fit_logistic(features, classes, size=4),
+        fit_sparse_logistic(features, classes, size=4, strength=0.01, iterations=50),
+        fit_support_vectors(features[:, 0], classes, size=4, slack_cost=0.01),
     ):
         width = found.weights.shape[1]
         scores = classifiers.class_scores(found, features[:, :width])
@@ -86,9 +92,9 @@ def test_a_class_that_does_not_occur_is_never_predicted():
 
 def test_newton_finds_the_minimum_of_a_quadratic_and_goes_on_where_it_is_flat():
     scale = jnp.array([1.0, 100.0, 0.0])
-    found = classifiers.newton(
-        lambda x: (scale * (x - 3) ** 2).sum(), jnp.array([0.0, 50.0, 7.0])
-    )
+    found = jax.jit(
+        lambda start: classifiers.newton(lambda x: (scale * (x - 3) ** 2).sum(), start)
+    )(jnp.array([0.0, 50.0, 7.0]))
     np.testing.assert_allclose(found, [3, 3, 7], rtol=1e-4)
 
 

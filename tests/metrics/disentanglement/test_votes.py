@@ -9,7 +9,7 @@ from vae_jax.metrics import disentanglement as d
 
 KEY = jax.random.key(0)
 SMALL = d.Protocol(votes=3000, evaluation_votes=2000, group=5, variance_examples=2500)
-DSPRITES = d.FullGrid((3, 6, 40, 32, 32))
+SPRITES = d.FullGrid((3, 6, 10, 8, 8))
 
 
 def grid_codes(grid):
@@ -36,7 +36,7 @@ def test_without_a_latent_that_may_vote_the_score_is_zero(ten):
 
 
 def test_codes_that_know_nothing_score_at_chance(ten):
-    codes = np.random.default_rng(1).normal(size=(3000, 4))
+    codes = np.random.default_rng(1).normal(size=(3000, 10))
     found = d.factor_vae_score(codes, ten.factors, key=KEY, protocol=SMALL)
     # Standard error of 2000 votes at 1 in 10: 0.0067.
     assert found.score == pytest.approx(0.1, abs=0.025)
@@ -118,8 +118,8 @@ def test_votes_equal_a_loop_over_groups():
     codes = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     protocol = d.Protocol(votes=200, evaluation_votes=None, variance_examples=None)
     found = d.factor_vae_score(codes, grid, key=KEY, protocol=protocol)
-    key = jax.random.split(KEY, 3)[1]
-    factor, group = votes._groups(grid, 200, key=key, protocol=protocol)
+    key = jax.random.split(KEY)[1]
+    factor, group = votes._groups(grid, key=key, protocol=protocol)
     expected = np.zeros((2, 3), int)
     for k, members in zip(np.asarray(factor), np.asarray(group), strict=True):
         assert len(members) == 64
@@ -138,15 +138,27 @@ def test_a_perfect_code_meets_the_ceiling_of_the_protocol_of_2021(
     idle, ceiling, tolerance
 ):
     rng = np.random.default_rng(0)
-    noise = rng.standard_normal((DSPRITES.number, idle), dtype=np.float32)
-    codes = np.concatenate([grid_codes(DSPRITES), noise], 1)
+    noise = rng.standard_normal((SPRITES.number, idle), dtype=np.float32)
+    codes = np.concatenate([grid_codes(SPRITES), noise], 1)
     found = d.factor_vae_score(
-        codes, DSPRITES, key=KEY, protocol=d.REPRO2021, kl=np.ones(5 + idle, np.float32)
+        codes, SPRITES, key=KEY, protocol=d.REPRO2021, kl=np.ones(5 + idle, np.float32)
     )
     assert found.votes.sum() == 798
     assert found.score == pytest.approx(ceiling, abs=tolerance + 1e-6)
-    standard = d.factor_vae_score(codes, DSPRITES, key=KEY)
+    standard = d.factor_vae_score(codes, SPRITES, key=KEY)
     assert standard.score == 1
+
+
+@pytest.mark.parametrize("score", [d.factor_vae_score, d.beta_vae_score])
+def test_balanced_votes_that_are_new_are_scored_over_the_number_asked_for(score):
+    grid = d.FullGrid((3, 4))
+    protocol = d.Protocol(votes=101, evaluation_votes=51, balanced=True)
+    found = score(grid_codes(grid), grid, key=KEY, protocol=protocol)
+    if score is d.factor_vae_score:
+        np.testing.assert_array_equal(found.votes, [[50, 0], [0, 50]])
+        assert found.score == pytest.approx(50 / 51)
+    else:
+        assert found.score == found.train_accuracy == 1
 
 
 def test_beta_vae_score_is_the_accuracy_of_scikit_learn_on_the_same_kind_of_points(

@@ -114,8 +114,9 @@ def fit_sparse_logistic(
 ) -> Linear:
     """Minimises the mean cross-entropy plus `strength` |weights|_1, intercept free.
 
-    Accelerated proximal gradient steps (Beck and Teboulle 2009) that restart when they
-    overshoot (O'Donoghue and Candès 2015).
+    Adding a number to a feature's weights for all classes may leave this as it is; the
+    sum of their absolute values is unique. Accelerated proximal gradient steps (Beck
+    and Teboulle 2009) that restart when they overshoot (O'Donoghue and Candès 2015).
     """
     number, width = features.shape
     extended = jnp.concatenate([features, jnp.ones((number, 1))], axis=1)

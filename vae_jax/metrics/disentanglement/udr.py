@@ -120,8 +120,8 @@ def relative_strength(
 
 
 def _correlations(
-    first: Float[Array, "example latent"], second: Float[Array, "example latent"]
-) -> Float[Array, "latent latent"]:
+    first: Float[Array, "example first"], second: Float[Array, "example second"]
+) -> Float[Array, "first second"]:
     return jnp.matmul(first.T, second, precision=HIGHEST) / len(first)
 
 

@@ -79,29 +79,55 @@ def _factor_vae_score(
     key: Key[Array, ""],
     protocol: Protocol,
 ) -> FactorVaeScore:
-    variance_key, train_key, test_key = jax.random.split(key, 3)
+    variance_key, votes_key = jax.random.split(key)
     factors = factors.with_constants(protocol.constant_factors)
     variance = _global_variance(codes, protocol.variance_examples, key=variance_key)
     std = jnp.sqrt(variance)
     active = live & (std >= protocol.minimum_std) & (variance > 0)
-    relative = jnp.where(active, variance, 1)
 
-    def count(number: int, key: Key[Array, ""]) -> Int[Array, "factor latent"]:
-        factor, group = _groups(factors, number, key=key, protocol=protocol)
-        local = codes[group].var(axis=1, ddof=1) / relative[None]
-        latent = jnp.argmin(jnp.where(active[None], local, jnp.inf), axis=1)
+    factor, group = _groups(factors, key=votes_key, protocol=protocol)
+    local = codes[group].var(axis=1, ddof=1) / jnp.where(active, variance, 1)[None]
+    latent = jnp.argmin(jnp.where(active[None], local, jnp.inf), axis=1)
+
+    def count(of: slice) -> Int[Array, "factor latent"]:
         empty = jnp.zeros((len(factors.sizes), codes.shape[1]), jnp.int32)
-        return empty.at[factor, latent].add(1)
+        return empty.at[factor[of], latent[of]].add(1)
 
-    votes = trial = count(protocol.votes, train_key)
-    number = protocol.votes
-    if protocol.evaluation_votes is not None:
-        number = protocol.evaluation_votes
-        trial = count(number, test_key)
-    factor = votes.argmax(0)
-    right = jnp.take_along_axis(trial, factor[None], axis=0).sum()
+    fitted, scored = _parts(len(factors.sizes), protocol)
+    votes = count(fitted)
+    chosen = votes.argmax(0)
+    right = jnp.take_along_axis(count(scored), chosen[None], axis=0).sum()
+    number = protocol.evaluation_votes or protocol.votes
     score = jnp.where(active.any(), right / number, 0)
-    return FactorVaeScore(score, votes * active[None], factor, active, std)
+    return FactorVaeScore(score, votes * active[None], chosen, active, std)
+
+
+def _cast(count: int, protocol: Protocol) -> tuple[int, int]:
+    """The votes on `count` factors that are cast to fit on and then to score on."""
+    wanted = protocol.votes, protocol.evaluation_votes or 0
+    if not protocol.balanced:
+        return wanted
+    fitted, scored = (votes // count * count for votes in wanted)
+    return fitted, scored
+
+
+def _parts(count: int, protocol: Protocol) -> tuple[slice, slice]:
+    """Which of all votes are fitted, and which are scored."""
+    if protocol.evaluation_votes is None:
+        return slice(None), slice(None)
+    fitted, _ = _cast(count, protocol)
+    return slice(fitted), slice(fitted, None)
+
+
+def _fixed_factors(
+    count: int, *, key: Key[Array, ""], protocol: Protocol
+) -> Int[Array, " vote"]:
+    """The fixed factor of each vote; those to score on come last."""
+    cast = _cast(count, protocol)
+    if protocol.balanced:
+        each = [jnp.repeat(jnp.arange(count), votes // count) for votes in cast]
+        return jnp.concatenate(each)
+    return jax.random.randint(key, (sum(cast),), 0, count)
 
 
 def _global_variance(
@@ -115,15 +141,12 @@ def _global_variance(
 
 
 def _groups(
-    factors: Factors, number: int, *, key: Key[Array, ""], protocol: Protocol
+    factors: Factors, *, key: Key[Array, ""], protocol: Protocol
 ) -> tuple[Int[Array, " vote"], Int[Array, "vote group"]]:
     """The fixed factor of each vote, and a group that shares its value."""
     factor_key, first_key, others_key = jax.random.split(key, 3)
     count = len(factors.sizes)
-    if protocol.balanced:
-        factor = jnp.repeat(jnp.arange(count), number // count)
-    else:
-        factor = jax.random.randint(factor_key, (number,), 0, count)
+    factor = _fixed_factors(count, key=factor_key, protocol=protocol)
     first = jax.random.randint(first_key, factor.shape, 0, factors.number)
     others = factors.matching(
         jnp.repeat(first, protocol.group - 1),
@@ -167,23 +190,19 @@ def _beta_vae_score(
 ) -> BetaVaeScore:
     count = len(factors.sizes)
 
-    def points(number: int, key: Key[Array, ""]):
-        factor_key, first_key, second_key = jax.random.split(key, 3)
-        factor = jax.random.randint(factor_key, (number,), 0, count)
-        pairs = number * protocol.group
-        first = jax.random.randint(first_key, (pairs,), 0, factors.number)
-        shared = jnp.repeat(factor, protocol.group)
-        second = factors.matching(first, shared, key=second_key)
-        difference = jnp.abs(codes[first] - codes[second])
-        return difference.reshape(number, protocol.group, -1).mean(1), factor
+    factor_key, first_key, second_key = jax.random.split(key, 3)
+    factor = _fixed_factors(count, key=factor_key, protocol=protocol)
+    pairs = len(factor) * protocol.group
+    first = jax.random.randint(first_key, (pairs,), 0, factors.number)
+    shared = jnp.repeat(factor, protocol.group)
+    second = factors.matching(first, shared, key=second_key)
+    difference = jnp.abs(codes[first] - codes[second])
+    features = difference.reshape(len(factor), protocol.group, -1).mean(1)
 
-    train_key, test_key = jax.random.split(key)
-    train = points(protocol.votes, train_key)
-    classifier = classifiers.fit_logistic(*train, size=count)
-    trial = train
-    if protocol.evaluation_votes is not None:
-        trial = points(protocol.evaluation_votes, test_key)
-    return BetaVaeScore(
-        classifiers.accuracy(classifier, *trial),
-        classifiers.accuracy(classifier, *train),
+    fitted, scored = _parts(count, protocol)
+    classifier = classifiers.fit_logistic(features[fitted], factor[fitted], size=count)
+    accuracy, train_accuracy = (
+        classifiers.accuracy(classifier, features[part], factor[part])
+        for part in (scored, fitted)
     )
+    return BetaVaeScore(accuracy, train_accuracy)
