@@ -28,7 +28,7 @@ def test_sap_is_the_gap_of_scikit_learn_support_vectors(mixed):
 
 
 def test_sap_of_codes_that_know_nothing_or_everything_twice_is_zero(mixed):
-    for codes in (np.zeros((400, 2)), mixed.codes[:, [0, 0]]):
+    for codes in (np.zeros((400, 3)), mixed.codes[:, [0, 0, 0]]):
         assert d.sap(codes, mixed.factors, mixed.split).score == 0
 
 
@@ -77,7 +77,7 @@ def test_explicitness_is_that_of_scikit_learn(mixed):
 def test_explicitness_of_nothing_is_one_half_and_of_the_classes_one():
     classes = np.random.default_rng(0).integers(0, 3, (300, 2))
     factors, split = d.labelled(classes), d.Split(jnp.arange(200), jnp.arange(200, 300))
-    dead = d.explicitness(np.full((300, 2), 0.3), factors, split)
+    dead = d.explicitness(np.full((300, 6), 0.3), factors, split)
     assert dead.score == pytest.approx(0.5, abs=1e-6)
     one_hot = np.eye(3)[classes].reshape(300, 6)
     assert d.explicitness(one_hot, factors, split).score == pytest.approx(1, abs=1e-6)

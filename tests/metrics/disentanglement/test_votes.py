@@ -145,8 +145,8 @@ def test_a_perfect_code_meets_the_ceiling_of_the_protocol_of_2021(
     )
     assert found.votes.sum() == 798
     assert found.score == pytest.approx(ceiling, abs=tolerance + 1e-6)
-    standard = d.factor_vae_score(codes, SPRITES, key=KEY)
-    assert standard.score == 1
+    if not idle:
+        assert d.factor_vae_score(codes, SPRITES, key=KEY).score == 1
 
 
 @pytest.mark.parametrize("score", [d.factor_vae_score, d.beta_vae_score])
