@@ -36,7 +36,8 @@ DEFECT_COLUMNS = {
 NOTES = f"""\
 AUPRO@{PRO_LIMIT}: per-region overlap, integrated to that false positive rate.
 overlap: share of a defect found at a threshold set on normal images.
-val.: on artificial defects pasted on held-out normal images.
+val.: on artificial defects pasted on held-out normal images; not of baselines with a
+network of their own, which see images of another size.
 chosen: of some of our maps, the one with the best val. AUPRO + IoU in its category.
 official, repro2021: at a batch of one, so that maps of all images compare.
 All maps are raw; every pixel of every test image counts."""
