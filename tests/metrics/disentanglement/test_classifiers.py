@@ -90,6 +90,25 @@ def test_a_class_that_does_not_occur_is_never_predicted():
         assert jnp.isfinite(scores[:, 0]).all()
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_classes_that_do_not_occur_change_nothing(size):
+    features, classes = problem(size)
+    for fewer, more in (
+        (
+            fit_logistic(features, classes, size=size),
+            fit_logistic(features, classes, size=size + 2),
+        ),
+        (
+            fit_support_vectors(features[:, 0], classes, size=size, slack_cost=0.01),
+            fit_support_vectors(
+                features[:, 0], classes, size=size + 2, slack_cost=0.01
+            ),
+        ),
+    ):
+        np.testing.assert_allclose(more.weights[:size], fewer.weights, atol=1e-5)
+        np.testing.assert_allclose(more.bias[:size], fewer.bias, atol=1e-5)
+
+
 def test_newton_finds_the_minimum_of_a_quadratic_and_goes_on_where_it_is_flat():
     scale = jnp.array([1.0, 100.0, 0.0])
     found = jax.jit(

@@ -112,7 +112,8 @@ SLOW_SCORES = {
 )
 def test_runs_at_once_score_as_one_at_a_time(score):
     classes = FEW.classes(jnp.arange(30)).astype(jnp.float32)
-    runs = classes[None] + 0.5 * jax.random.normal(jax.random.key(0), (2, 30, 2))
+    noise = jax.random.normal(jax.random.key(0), (30, 2))
+    runs = jnp.stack([classes + 0.2 * noise, classes @ jnp.ones((2, 2)) + 2 * noise])
     one_by_one = jnp.stack([score(run) for run in runs])
     assert one_by_one[0] != one_by_one[1]
     np.testing.assert_allclose(jax.vmap(score)(runs), one_by_one, atol=1e-4)

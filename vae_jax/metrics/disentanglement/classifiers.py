@@ -1,7 +1,8 @@
 """Convex classifiers at their optimum, on the device, as scikit-learn defines them.
 
 scikit-learn iterates to a tolerance; these go on to the minimum, which is unique, so
-the two agree as far as scikit-learn's has converged.
+the two agree as far as scikit-learn's has converged. Classes that do not occur are as
+good as not there, so factors of different size can share one program.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def fit_logistic(
     extended = jnp.concatenate([features, jnp.ones((number, 1))], axis=1)
     occurs = present(classes, size=size)
     # Of two classes scikit-learn penalises the difference of the two weight vectors.
-    strength = (2 if size == 2 else 1) / number
+    strength = jnp.where(occurs.sum() == 2, 2, 1) / number
     penalty = strength * jnp.ones((size, width + 1)).at[:, -1].set(0)
 
     def value(parameters: Float[Array, "size _"]) -> Float[Array, ""]:
@@ -85,12 +86,15 @@ def fit_support_vectors(
     sides by their own weight if there are only two (as in LIBLINEAR).
     """
     counts = jnp.bincount(classes, length=size)
-    balance = len(classes) / (jnp.maximum(counts, 1) * (counts > 0).sum())
+    occurs = counts > 0
+    two = occurs.sum() == 2
+    balance = len(classes) / (jnp.maximum(counts, 1) * occurs.sum())
+    balance = jnp.where(occurs, balance, 0)
 
     def fit(which: Int[Array, ""]) -> Float[Array, " 2"]:
         is_class = classes == which
         sign = jnp.where(is_class, 1.0, -1.0)
-        rest = balance[1 - which] if size == 2 else 1.0
+        rest = jnp.where(two, balance.sum() - balance[which], 1)
         cost = 2 * slack_cost * jnp.where(is_class, balance[which], rest)
 
         def value(parameters: Float[Array, " 2"]) -> Float[Array, ""]:
@@ -101,7 +105,7 @@ def fit_support_vectors(
         return newton(value, jnp.zeros(2))
 
     found = jax.vmap(fit)(jnp.arange(size))
-    return Linear(found[:, :1], jnp.where(counts > 0, found[:, 1], -jnp.inf))
+    return Linear(found[:, :1], jnp.where(occurs, found[:, 1], -jnp.inf))
 
 
 def fit_sparse_logistic(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from vae_jax.metrics.disentanglement import classifiers
 from vae_jax.metrics.disentanglement.factors import (
@@ -14,7 +14,7 @@ from vae_jax.metrics.disentanglement.factors import (
     Factors,
     Split,
     checked,
-    take,
+    split_classes,
 )
 from vae_jax.metrics.disentanglement.information import entropy
 from vae_jax.metrics.disentanglement.scaling import standardised
@@ -71,9 +71,9 @@ def dci_trees(codes: Codes, factors: Factors, split: Split, *, seed: int = 0) ->
 
     codes = checked("dci_trees", codes, factors)
     train, test = (np.asarray(codes[index]) for index in split)
-    train_classes, test_classes = (np.asarray(factors.classes(i)) for i in split)
+    train_classes, test_classes = map(np.asarray, split_classes(factors, split))
     importance, train_accuracy, accuracy = [], [], []
-    for truth, trial in zip(train_classes.T, test_classes.T, strict=True):
+    for truth, trial in zip(train_classes, test_classes, strict=True):
         trees = GradientBoostingClassifier(random_state=seed).fit(train, truth)
         importance.append(trees.feature_importances_)
         train_accuracy.append(trees.score(train, truth))
@@ -121,22 +121,30 @@ def _dci_logistic(
     strength: float,
 ) -> Dci:
     train, test = standardised(codes[split.train], codes[split.test])
-    train_classes = take(factors, split.train).all_classes
-    test_classes = take(factors, split.test).all_classes
-    importance, train_accuracy, accuracy = [], [], []
-    for k, size in enumerate(factors.sizes):
+
+    def of_factor(
+        classes: tuple[Int[Array, " train"], Int[Array, " test"]],
+    ) -> tuple[Array, Array, Array]:
         classifier = classifiers.fit_sparse_logistic(
-            train, train_classes[:, k], size=size, strength=strength, iterations=300
+            train,
+            classes[0],
+            size=max(factors.sizes),
+            strength=strength,
+            iterations=300,
         )
-        importance.append(jnp.abs(classifier.weights).sum(0))
-        score = functools.partial(classifiers.accuracy, classifier)
-        train_accuracy.append(score(train, train_classes[:, k]))
-        accuracy.append(score(test, test_classes[:, k]))
-    matrix = jnp.stack(importance, 1)
+        return (
+            jnp.abs(classifier.weights).sum(0),
+            classifiers.accuracy(classifier, train, classes[0]),
+            classifiers.accuracy(classifier, test, classes[1]),
+        )
+
+    importance, train_accuracy, accuracy = jax.lax.map(
+        of_factor, split_classes(factors, split)
+    )
     return Dci(
-        disentanglement_of(matrix),
-        completeness_of(matrix),
-        jnp.stack(accuracy).mean(),
-        jnp.stack(train_accuracy).mean(),
-        matrix,
+        disentanglement_of(importance.T),
+        completeness_of(importance.T),
+        accuracy.mean(),
+        train_accuracy.mean(),
+        importance.T,
     )

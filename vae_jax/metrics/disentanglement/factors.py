@@ -128,6 +128,13 @@ class Split(NamedTuple):
     test: Int[Array, " test"]
 
 
+def split_classes(
+    factors: Factors, split: Split
+) -> tuple[Int[Array, "factor train"], Int[Array, "factor test"]]:
+    """The classes of the examples to fit on and to score on, factor by factor."""
+    return factors.classes(split.train).T, factors.classes(split.test).T
+
+
 def random_split(number: int, *, train: int, test: int, key: Key[Array, ""]) -> Split:
     """Disjoint random examples; in the same proportion where there are too few."""
     if number < train + test:

@@ -1,10 +1,11 @@
 """How well factors can be read from latents by linear classifiers."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vae_jax.metrics.disentanglement import classifiers
 from vae_jax.metrics.disentanglement.factors import (
@@ -13,7 +14,7 @@ from vae_jax.metrics.disentanglement.factors import (
     Split,
     checked,
     require_two_latents,
-    take,
+    split_classes,
 )
 from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
 
@@ -63,21 +64,21 @@ def sap(codes: Codes, factors: Factors, split: Split) -> Sap:
 def _accuracies(
     codes: Float[Array, "example latent"], factors: Factors, split: Split
 ) -> Float[Array, "latent factor"]:
-    train_classes = take(factors, split.train).all_classes
-    test_classes = take(factors, split.test).all_classes
-    columns = []
-    for k, size in enumerate(factors.sizes):
+    def of_latent(
+        latent: tuple[Float[Array, " train"], Float[Array, " test"]],
+        classes: tuple[Int[Array, " train"], Int[Array, " test"]],
+    ) -> Float[Array, ""]:
+        classifier = classifiers.fit_support_vectors(
+            latent[0], classes[0], size=max(factors.sizes), slack_cost=0.01
+        )
+        return classifiers.accuracy(classifier, latent[1][:, None], classes[1])
 
-        def of_latent(latent: tuple[Array, Array], k=k, size=size) -> Array:
-            train, test = latent
-            classifier = classifiers.fit_support_vectors(
-                train, train_classes[:, k], size=size, slack_cost=0.01
-            )
-            return classifiers.accuracy(classifier, test[:, None], test_classes[:, k])
+    latents = codes[split.train].T, codes[split.test].T
 
-        latents = codes[split.train].T, codes[split.test].T
-        columns.append(jax.lax.map(of_latent, latents))
-    return jnp.stack(columns, 1)
+    def of_factor(classes: tuple[Array, Array]) -> Float[Array, " latent"]:
+        return jax.lax.map(functools.partial(of_latent, classes=classes), latents)
+
+    return jax.lax.map(of_factor, split_classes(factors, split)).T
 
 
 def sap_correlation(codes: Codes, factors: Factors) -> Sap:
@@ -120,19 +121,27 @@ def _explicitness(
     codes: Float[Array, "example latent"], factors: Factors, split: Split
 ) -> Explicitness:
     train, test = standardised(codes[split.train], codes[split.test])
-    train_classes = take(factors, split.train).all_classes
-    test_classes = take(factors, split.test).all_classes
-    scores, train_scores = [], []
-    for k, size in enumerate(factors.sizes):
-        classifier = classifiers.fit_logistic(train, train_classes[:, k], size=size)
-        for found, features, classes in (
-            (train_scores, train, train_classes[:, k]),
-            (scores, test, test_classes[:, k]),
-        ):
-            p = jax.nn.softmax(classifiers.class_scores(classifier, features))
-            truth = classes[None] == jnp.arange(size)[:, None]
-            found.append(jnp.nanmean(jax.vmap(auroc)(p.T, truth)))
-    return Explicitness(jnp.stack(scores).mean(), jnp.stack(train_scores).mean())
+    size = max(factors.sizes)
+
+    def of_factor(
+        classes: tuple[Int[Array, " train"], Int[Array, " test"]],
+    ) -> Float[Array, " 2"]:
+        classifier = classifiers.fit_logistic(train, classes[0], size=size)
+        parts = zip((train, test), classes, strict=True)
+        return jnp.stack([_mean_auroc(classifier, *part) for part in parts])
+
+    scores = jax.lax.map(of_factor, split_classes(factors, split)).mean(0)
+    return Explicitness(score=scores[1], train_score=scores[0])
+
+
+def _mean_auroc(
+    classifier: classifiers.Linear,
+    features: Float[Array, "example latent"],
+    classes: Int[Array, " example"],
+) -> Float[Array, ""]:
+    p = jax.nn.softmax(classifiers.class_scores(classifier, features))
+    truth = classes[None] == jnp.arange(p.shape[1])[:, None]
+    return jnp.nanmean(jax.vmap(auroc)(p.T, truth))
 
 
 def auroc(
