@@ -250,7 +250,7 @@ def print_results(
         NOTES,
         published.DSPRITES_CAVEAT,
         *verdict(results),
-        f"In {folder}: figure8.png, figure9.png, curves.png, by objective traversals, "
+        f"In {folder}: figure8.png, figure9.png; by objective curves, traversals, "
         "votes and mutual information; results.json and results.csv.",
         sep="\n\n",
     )
