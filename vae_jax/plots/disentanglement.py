@@ -72,7 +72,7 @@ def save_scatter(
     drawn, names = axis.get_legend_handles_labels()
     once = dict(zip(names, drawn, strict=True))
     figure.legend(once.values(), once, loc="outside right upper", fontsize=9)
-    figure.suptitle(title, fontsize=11, color=INK)
+    axis.set_title(title, fontsize=11, color=INK)  # the legend stands beside it
     _label_apart(figure, axis, settings, colours)
     save(figure, path)
 
