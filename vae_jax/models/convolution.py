@@ -9,7 +9,8 @@ its gradients are three functions, and each one's derivatives are the other two:
 
 The first is XLA's own convolution. The others are written out for CPUs, and the rule is
 stated here instead of left to differentiation, because XLA's CPU programs for them are
-slow, that for the kernel gradient of a transposed convolution 20 times slower.
+slow, that for the kernel gradient of a transposed convolution 20 times slower. Which
+form is taken for which sizes is what was fastest on x86-64 with AVX-512.
 
 Under `jax.vmap` over kernels, as where many networks train at once, all three become
 matrix products, see `vae_jax.models.products`.
@@ -19,7 +20,6 @@ J v, transpose the pull-back: it is linear, so `jax.vjp(pull_back, zeros)[1](v)`
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -29,10 +29,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from vae_jax.models import products
-from vae_jax.models.products import Geometry
-
-_LARGE_IMAGE = 2**16
-"""Numbers in an image, all channels, from which its dilated transpose is slow."""
+from vae_jax.models.geometry import Geometry, blocks_to_pixels, kernel_to_taps
 
 
 def conv(
@@ -77,7 +74,7 @@ def conv_transpose(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _batched(_lax_conv, products.conv, geometry)(images, kernel)
+    return _batched(_one_conv, products.conv, geometry)(images, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -100,6 +97,9 @@ def _batched(one: Callable, many: Callable, geometry: Geometry) -> Callable:
 
     @function.def_vmap
     def rule(axis_size, in_batched, left, right):
+        if axis_size == 1:
+            pair = zip((left, right), in_batched, strict=True)
+            return function(*(x[0] if mapped else x for x, mapped in pair))[None], True
         if not in_batched[1] and many is not products.kernel_gradient:
             # One kernel for all: they are just more images.
             outputs = function(left.reshape(-1, *left.shape[2:]), right)
@@ -163,14 +163,12 @@ _kernel_gradient.defvjp(
 )
 
 
-def _lax_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(
-        images,
-        kernel,
-        window_strides=(geometry.stride, geometry.stride),
-        padding=[(geometry.padding, geometry.padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+def _one_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
+    on_cpu = _lax_conv
+    channels, out = kernel.shape[2:]
+    if geometry.is_of_blocks and geometry.stride**2 * channels <= out:
+        on_cpu = products.conv
+    return _by_platform(on_cpu, _lax_conv, geometry, images, kernel)
 
 
 def _one_transpose(
@@ -179,24 +177,45 @@ def _one_transpose(
     if geometry.padding == 0 and geometry.image_size == geometry.kernel_size:
         # One feature for the whole image.
         return jnp.einsum("bijo,hwco->bhwc", features, kernel)
-    by_dilation = functools.partial(_transpose_by_dilation, geometry)
-    is_small = math.prod(geometry.image_size) * kernel.shape[2] < _LARGE_IMAGE
-    if is_small or not 1 < geometry.stride <= min(geometry.kernel_size):
-        return by_dilation(features, kernel)
-    by_phases = functools.partial(_transpose_by_phases, geometry)
-    return lax.platform_dependent(features, kernel, cpu=by_phases, default=by_dilation)
+    on_cpu = _transpose_by_dilation
+    channels, out = kernel.shape[2:]
+    is_small_block = geometry.stride**2 * channels <= out
+    if geometry.stride > 1 and (geometry.taps == (1, 1) or is_small_block):
+        on_cpu = products.transpose
+    elif geometry.is_of_blocks:
+        on_cpu = _transpose_by_blocks
+    return _by_platform(on_cpu, _transpose_by_dilation, geometry, features, kernel)
 
 
 def _one_kernel_gradient(
     geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
-    by_convolution = functools.partial(_kernel_gradient_by_convolution, geometry)
-    # Rows of a patch must be long enough to be worth a matrix product.
-    if images.shape[-1] < 32:
-        return by_convolution(images, features)
-    by_products = functools.partial(_kernel_gradient_by_products, geometry)
-    return lax.platform_dependent(
-        images, features, cpu=by_products, default=by_convolution
+    on_cpu = _kernel_gradient_by_convolution
+    channels = images.shape[-1]
+    if geometry.taps == (1, 1) or geometry.stride**2 * channels <= 4:
+        on_cpu = products.kernel_gradient
+    elif channels >= 32:  # rows of a patch are long enough to be worth a matrix product
+        on_cpu = _kernel_gradient_by_patches
+    default = _kernel_gradient_by_convolution
+    return _by_platform(on_cpu, default, geometry, images, features)
+
+
+def _by_platform(
+    on_cpu: Callable, default: Callable, geometry: Geometry, *arrays: jax.Array
+) -> jax.Array:
+    on_cpu, others = (functools.partial(form, geometry) for form in (on_cpu, default))
+    if on_cpu.func is default:
+        return others(*arrays)
+    return lax.platform_dependent(*arrays, cpu=on_cpu, default=others)
+
+
+def _lax_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        window_strides=(geometry.stride, geometry.stride),
+        padding=[(geometry.padding, geometry.padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
@@ -217,39 +236,18 @@ def _transpose_by_dilation(
     )
 
 
-def _transpose_by_phases(
+def _transpose_by_blocks(
     geometry: Geometry, features: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    """Convolutions without zeros between the features, for one in `stride` pixels each.
+    """One convolution to blocks of pixels, without zeros between the features.
 
-    The pixels o of one phase, o mod stride, take only each `stride`-th entry of the
-    kernel. For large images XLA's CPU program for the dilated form takes two to six
-    times as long; for small ones it is as fast, and compiled sooner.
+    XLA's CPU program for the dilated form takes up to seven times as long.
     """
-    stride, padding = geometry.stride, geometry.padding
-    batch = features.shape[0]
-    rows, columns = (-(-size // stride) for size in geometry.image_size)
-
-    def of_phase(phase, axis, outputs):
-        # Pixel j stride + phase is reached from feature j + shift - t by the entry
-        # first + t stride.
-        shift, first = divmod(phase + padding, stride)
-        entries = len(range(first, geometry.kernel_size[axis], stride))
-        edges = entries - 1 - shift, outputs + shift - features.shape[1 + axis]
-        return slice(first, None, stride), edges
-
-    def pixels(row_phase, column_phase):
-        in_rows, row_edges = of_phase(row_phase, 0, rows)
-        in_columns, column_edges = of_phase(column_phase, 1, columns)
-        entries = kernel[in_rows, in_columns][::-1, ::-1]
-        return _lax_transpose(features, entries, padding=[row_edges, column_edges])
-
-    woven = jnp.stack(
-        [jnp.stack([pixels(i, j) for j in range(stride)], 3) for i in range(stride)], 2
-    )
-    whole = woven.reshape(batch, rows * stride, columns * stride, -1)
-    height, width = geometry.image_size
-    return whole[:, :height, :width]
+    rows, columns = geometry.taps
+    taps = kernel_to_taps(geometry, kernel).reshape(rows, columns, -1, kernel.shape[3])
+    edges = [(rows - 1, rows - 1), (columns - 1, columns - 1)]
+    blocks = _lax_transpose(features, taps[::-1, ::-1], padding=edges)
+    return blocks_to_pixels(geometry, blocks)
 
 
 def _lax_transpose(
@@ -279,7 +277,7 @@ def _kernel_gradient_by_convolution(
     return gradient
 
 
-def _kernel_gradient_by_products(
+def _kernel_gradient_by_patches(
     geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
     """The sum over positions of patch times feature, as matrix products.

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from vae_jax.train.sharding import replicated
 from vae_jax.train.state import Init, TrainState, build_state
-from vae_jax.train.step import Hyper, Metrics, TrainStep
+from vae_jax.train.step import Hyper, Metrics, TrainStep, repeat
 
 Draw = Callable[[PyTree, PRNGKeyArray], PyTree]
 
@@ -112,7 +112,7 @@ def jit_runs(
     `number` steps of every run are made in one dispatch; the state is donated. On CPU
     the steps are written out, so that compiling takes as many times longer.
     """
-    is_cpu = mesh.devices.flat[0].platform == "cpu"  # as in `jit_steps`
+    write_out = mesh.devices.flat[0].platform == "cpu"
 
     def step_of_run(state: TrainState, data: PyTree, hyper: Hyper):
         run_key = jax.random.wrap_key_data(state.key_data)
@@ -123,11 +123,11 @@ def jit_runs(
 
     def take_steps(number, state, data, hyper):
         def on_device(state, data, hyper):
-            return jax.lax.scan(
+            return repeat(
                 lambda state, _: step_of_runs(state, data, hyper),
                 state,
-                length=number,
-                unroll=is_cpu,
+                np.arange(number),
+                write_out=write_out,
             )
 
         return jax.shard_map(

@@ -131,6 +131,26 @@ def _average(state: TrainState, params: PyTree, *, decay: float | None) -> PyTre
     )
 
 
+def repeat(
+    step: Callable[[PyTree, PyTree], tuple[PyTree, Metrics]],
+    state: PyTree,
+    batches: PyTree,
+    *,
+    write_out: bool,
+) -> tuple[PyTree, Metrics]:
+    """`jax.lax.scan` over `batches`, or the same without a loop in the program.
+
+    XLA's CPU convolutions are 15 times slower inside a loop, even a loop of one.
+    """
+    if not write_out:
+        return jax.lax.scan(step, state, batches)
+    found = []
+    for i in range(len(jax.tree.leaves(batches)[0])):
+        state, metrics = step(state, jax.tree.map(lambda x, i=i: x[i], batches))
+        found.append(metrics)
+    return state, jax.tree.map(lambda *of_steps: jnp.stack(of_steps), *found)
+
+
 def jit_steps(train_step: TrainStep, mesh: Mesh) -> TrainStep:
     """Compiles `(state, batches) -> (state, metrics)` for all devices of `mesh`.
 
@@ -138,14 +158,10 @@ def jit_steps(train_step: TrainStep, mesh: Mesh) -> TrainStep:
     the other in one dispatch. The state is donated: the one passed in is used up. On
     CPU the steps are written out, so that compiling takes as many times longer.
     """
-    # XLA's CPU convolutions are 15 times slower inside a loop, even a loop of one.
-    is_cpu = mesh.devices.flat[0].platform == "cpu"
+    write_out = mesh.devices.flat[0].platform == "cpu"
 
     def take_steps(state, batches):
-        if len(jax.tree.leaves(batches)[0]) == 1:
-            state, metrics = train_step(state, jax.tree.map(lambda x: x[0], batches))
-            return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(train_step, state, batches, unroll=is_cpu)
+        return repeat(train_step, state, batches, write_out=write_out)
 
     return jax.jit(
         take_steps,
