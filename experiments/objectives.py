@@ -53,8 +53,17 @@ class AttentionTerm:
     def choose(
         self, mean: Float[Array, "batch latent"], *, key: PRNGKeyArray
     ) -> Int[Array, "batch chosen"]:
-        """The latents whose maps are compared, for each image."""
+        """The latents whose maps are compared, for each image.
+
+        Raises:
+            ValueError: If there is only one latent.
+        """
         batch, latents = mean.shape
+        if latents < 2:
+            raise ValueError(
+                f"AttentionTerm: a pair needs two latents, got {latents}; give "
+                "the model more, or leave the term out."
+            )
         match self.pairs:
             case "random":
                 return attention.random_pairs(batch=batch, latents=latents, key=key)
@@ -96,36 +105,23 @@ def make_loss_fn(
         images, others = _batches(objective, batch)
         variables = {"params": params["vae"], **model_state}
         noise = _noise(model, images, noise_key)
-        if attention_term is None:
-            output, model_state = model.apply(
-                variables, images, noise=noise, train=True, mutable=list(model_state)
-            )
-            penalty, metrics = 0.0, {}
-        else:
-            output, model_state, overlap = _with_overlap(
-                model, variables, images, noise, attention_term, key=pair_key
-            )
-            penalty = hyper["attention"] * overlap
-            metrics = {"attention_overlap": overlap}
-        kl = losses.gaussian_kl(output.mean, output.logvar)
-        terms = losses.negative_elbo(likelihood(images, output.decoded), kl)
+        output, model_state, overlap = _forward(
+            model, variables, images, noise, attention_term, key=pair_key
+        )
         second = output.latents
         if others is not None:
             second = _sample(model, variables, others, key=second_key)
-        regulariser = objective.regularise(
-            Evidence(
-                output, kl, second, params.get("discriminator"), step=step, key=own_key
-            ),
-            hyper,
-        )
-        distortion = terms.distortion.mean()
-        value = distortion + regulariser.value + penalty
-        metrics |= regulariser.metrics | {
-            "objective": value,
-            "distortion": distortion,
-            "rate": terms.rate.mean(),
-            "negative_elbo": terms.loss.mean(),
-        }
+        kl = losses.gaussian_kl(output.mean, output.logvar)
+        discriminator = params.get("discriminator")
+        evidence = Evidence(output, kl, second, discriminator, step, own_key)
+        regulariser = objective.regularise(evidence, hyper)
+        terms = losses.negative_elbo(likelihood(images, output.decoded), kl)
+        value = terms.distortion.mean() + regulariser.value
+        metrics = regulariser.metrics | _plain_metrics(terms)
+        if overlap is not None:
+            value += hyper["attention"] * overlap
+            metrics["attention_overlap"] = overlap
+        metrics["objective"] = value
         return value + regulariser.adversary, train.Aux(metrics, model_state)
 
     return loss_fn
@@ -152,16 +148,22 @@ def _sample(
     return cast(Array, model.apply(fixed, images, noise, method=attention.latents))
 
 
-def _with_overlap(
+def _forward(
     model: models.VAE,
     variables: PyTree,
     images: Array,
     noise: Array,
-    term: AttentionTerm,
+    term: AttentionTerm | None,
     *,
     key: PRNGKeyArray,
-) -> tuple[models.VAEOutput, dict[str, Any], Float[Array, ""]]:
-    """Output, new model state, and the mean overlap of the chosen maps."""
+) -> tuple[models.VAEOutput, dict[str, Any], Float[Array, ""] | None]:
+    """Output, new model state, and the mean overlap of the chosen maps, if any are."""
+    mutable = [name for name in variables if name != "params"]
+    if term is None:
+        passed = model.apply(
+            variables, images, noise=noise, train=True, mutable=mutable
+        )
+        return *cast(tuple[models.VAEOutput, dict[str, Any]], passed), None
     explained = attention.explained_forward(
         model,
         variables,
@@ -172,7 +174,7 @@ def _with_overlap(
         rule=term.rule,
         resolution=term.resolution,
         second_order=term.second_order,
-        mutable=[name for name in variables if name != "params"],
+        mutable=mutable,
     )
     maps = explained.maps(term.choose(explained.output.mean, key=key))
     first, second = np.triu_indices(maps.shape[1], 1)
@@ -185,6 +187,14 @@ def _latents_and_output(
 ) -> tuple[Array, models.VAEOutput]:
     output = vae(images, noise=noise, train=True)
     return output.latents, output
+
+
+def _plain_metrics(terms: losses.NegativeElbo) -> dict[str, Array]:
+    return {
+        "distortion": terms.distortion.mean(),
+        "rate": terms.rate.mean(),
+        "negative_elbo": terms.loss.mean(),
+    }
 
 
 def _require_names(names: Mapping[str, float], hyper: Hyper) -> None:

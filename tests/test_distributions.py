@@ -39,6 +39,19 @@ def test_normal_log_prob_known_answers(x, mean, logvar, nats):
     np.testing.assert_allclose(found, nats, rtol=1e-6)
 
 
+@pytest.mark.parametrize("logvar", [-90.0, -100.0, 90.0])
+def test_a_normal_is_finite_at_its_mean_whatever_its_width(logvar):
+    # exp(90) is no float32.
+    mean = jnp.float32(0.7)
+    found, slope = jax.value_and_grad(distributions.normal_log_prob, argnums=2)(
+        mean, mean, logvar
+    )
+    np.testing.assert_allclose(found, -0.5 * (np.log(2 * np.pi) + logvar), rtol=1e-6)
+    np.testing.assert_allclose(slope, -0.5)
+    kl = distributions.normal_kl(mean, jnp.float32(logvar), mean, logvar)
+    np.testing.assert_array_equal(kl, 0)
+
+
 @few
 @given(mean=moderate, logvar=moderate)
 def test_normal_density_integrates_to_one(mean, logvar):

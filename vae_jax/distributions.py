@@ -44,7 +44,9 @@ def normal_log_prob(
 ) -> Float[Array, "*shape"]:
     """Log-density of each element under N(mean, exp(logvar)), in nats."""
     x, mean, logvar = map(at_least_float32, (x, mean, logvar))
-    return -0.5 * (LOG_TWO_PI + logvar + jnp.square(x - mean) * jnp.exp(-logvar))
+    # Scaled before it is squared: exp(-logvar) may overflow where x is at the mean.
+    deviations = (x - mean) * jnp.exp(-logvar / 2)
+    return -0.5 * (LOG_TWO_PI + logvar + jnp.square(deviations))
 
 
 def sample_normal(
@@ -69,7 +71,8 @@ def normal_kl(
     mean, logvar = at_least_float32(mean), at_least_float32(logvar)
     prior_mean, prior_logvar = map(at_least_float32, (prior_mean, prior_logvar))
     log_ratio = logvar - prior_logvar
-    squared_shift = jnp.square(mean - prior_mean) * jnp.exp(-prior_logvar)
+    # Scaled before it is squared: exp(-prior_logvar) may overflow where means agree.
+    squared_shift = jnp.square((mean - prior_mean) * jnp.exp(-prior_logvar / 2))
     # expm1(r) - r keeps the digits that exp(r) - 1 - r loses near r = 0.
     return 0.5 * (squared_shift + jnp.expm1(log_ratio) - log_ratio)
 

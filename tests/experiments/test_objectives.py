@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import flax.linen as nn
 import jax
@@ -338,6 +339,94 @@ def test_stopped_weights_change_the_gradient_and_not_the_loss():
     np.testing.assert_allclose(one, other, rtol=1e-6)
     heads = [slope["vae"]["encoder"]["heads"] for slope in (whole, stopped)]
     assert size(jax.tree.map(lambda a, b: a - b, *heads)) > 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-19])
+def test_a_step_survives_latents_that_have_all_but_died(scale):
+    term = objectives.AttentionTerm(tap="relu2")
+    vae = make_params()["vae"]
+    heads = jax.tree.map(lambda x: scale * x, vae["encoder"]["heads"])
+    faint = {"vae": vae | {"encoder": vae["encoder"] | {"heads": heads}}}
+    hyper = objectives.default_hyper(BetaVAE(), term)
+    value, slope = compiled_slope(BetaVAE(), term)(faint, hyper)
+    assert jnp.isfinite(value)
+    assert np.isfinite(size(slope))
+
+
+@pytest.mark.parametrize("pairs", ["random", "strongest", "all"])
+def test_one_latent_makes_no_pair(pairs):
+    term = objectives.AttentionTerm(pairs=pairs)
+    with pytest.raises(
+        ValueError, match="AttentionTerm: a pair needs two latents, got 1;"
+    ):
+        term.choose(jnp.zeros((6, 1)), key=KEY)
+
+
+BY_CHANNEL = attention.Rule(rectify_at="channel", resize="bilinear_aligned")
+
+
+def corners_on_corners(size, new_size):
+    """Rows of a matrix that interpolates linearly from end to end."""
+    places = np.linspace(0, size - 1, new_size)
+    return np.stack([np.interp(places, np.arange(size), e) for e in np.eye(size)], 1)
+
+
+def map_twin(rule, gradient, activation, resolution):
+    """A map by numpy: `BY_CHANNEL` or `attention.REPRO2021`."""
+    if rule == attention.REPRO2021:
+        gradient = gradient / (np.sqrt(np.square(gradient).mean()) + 1e-5)
+    shares = gradient.mean((1, 2), keepdims=True) * activation
+    if rule == attention.REPRO2021:
+        maps = np.abs(shares).mean(-1)
+    else:
+        maps = np.maximum(shares, 0).sum(-1)
+    if resolution == "tap":
+        return maps
+    matrix = corners_on_corners(4, 8)
+    return np.einsum("ip,jq,bpq->bij", matrix, matrix, maps)
+
+
+@pytest.mark.parametrize("resolution", ["tap", "image"])
+@pytest.mark.parametrize("rule", [BY_CHANNEL, attention.REPRO2021])
+def test_maps_rectified_by_channel_overlap_as_by_numpy(rule, resolution):
+    term = objectives.AttentionTerm(
+        tap="relu1", pairs="all", rule=rule, resolution=resolution, second_order=False
+    )
+    _, metrics = evaluate(BetaVAE(), term)
+    noise_key, *_ = jax.random.split(KEY, 4)
+    activation, gradients = attention.tap_gradient(
+        MODEL, {"params": make_params()["vae"]}, IMAGES, tap="relu1",
+        score=attention.latents, noise=jax.random.normal(noise_key, (6, 3)),
+    )  # fmt: skip
+    maps = [
+        map_twin(rule, np.float64(gradients[:, i]), np.float64(activation), resolution)
+        for i in range(3)
+    ]
+    overlaps = [
+        2 * np.minimum(a, b).sum((1, 2)) / (a + b).sum((1, 2))
+        for a, b in itertools.combinations(maps, 2)
+    ]
+    assert 0.01 < np.mean(overlaps) < 0.99
+    np.testing.assert_allclose(
+        metrics["attention_overlap"], np.mean(overlaps), rtol=1e-4
+    )
+
+
+def test_a_first_order_overlap_at_the_first_layer_teaches_that_layer_alone():
+    term = objectives.AttentionTerm(
+        tap="relu1", rule=BY_CHANNEL, resolution="image", second_order=False
+    )
+    loss, hyper = make_loss(BetaVAE(), term), objectives.default_hyper(BetaVAE(), term)
+
+    @jax.jit
+    @jax.grad
+    def slope(params):
+        return loss(params, hyper)[1]["attention_overlap"]
+
+    slopes = slope(make_params())["vae"]
+    moved = slopes["encoder"].pop("convolution1")
+    assert size(moved) > 1e-3
+    assert size(slopes) == 0
 
 
 def test_maps_that_can_be_negative_are_refused():

@@ -79,6 +79,15 @@ def test_half_the_squared_length_is_the_least_energy():
     assert latent.curve_energy(linear, uneven) > 1.1 * length**2 / 2
 
 
+def test_the_length_of_a_curve_that_pauses_has_a_gradient():
+    curve = jnp.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    slope = jax.grad(lambda curve: latent.curve_length(linear, curve))(curve)
+    # Moving the first point along the curve shortens it; the pause pulls nowhere.
+    direction = np.float64(WEIGHTS[0]) / np.linalg.norm(WEIGHTS[0])
+    pull = np.float64(WEIGHTS) @ direction
+    np.testing.assert_allclose(slope, [-pull, pull, 0 * pull], rtol=1e-5, atol=1e-6)
+
+
 def test_curves_of_a_batch_are_measured_one_by_one():
     curves = jnp.stack([LINE, 2 * LINE])
     for measure, ratio in ((latent.curve_length, 2), (latent.curve_energy, 4)):

@@ -66,6 +66,36 @@ def test_opposite_ends_have_no_arc_and_the_origin_has_one():
     np.testing.assert_allclose(curve[jnp.array([0, 2])], [0 * a, a], atol=1e-6)
 
 
+def test_no_pair_of_opposite_ends_has_an_arc():
+    a, scale = draw(0, 200, 10), 0.1 + jnp.abs(draw(1, 200, 1))
+    assert np.isnan(spherical(a, -scale * a, steps=5)).all()
+
+
+def test_an_arc_of_nearly_half_a_turn_stays_on_the_sphere():
+    a, b = np.linalg.qr(np.float64(draw(0, 10, 2)))[0].T
+    angle = np.deg2rad(179.5)
+    end = np.cos(angle) * a + np.sin(angle) * b
+    found = latent.spherical_interpolation(jnp.float32(a), jnp.float32(end), steps=5)
+    angles = np.linspace(0, angle, 5)[:, None]
+    expected = np.cos(angles) * a + np.sin(angles) * b
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("stretch", [1.0, 3.0])
+def test_the_gradient_at_an_arc_of_no_angle_is_that_of_a_line(stretch):
+    a = jnp.array([1.0, 2.0, 2.0])
+
+    def third_point(interpolate, ends):
+        return interpolate(*ends, steps=5)[2].sum()
+
+    # From the origin to itself too.
+    for start in (a, 0 * a):
+        ends = (start, stretch * start)
+        found = jax.grad(lambda e: third_point(latent.spherical_interpolation, e))(ends)
+        line = jax.grad(lambda e: third_point(latent.linear_interpolation, e))(ends)
+        np.testing.assert_allclose(found, line, rtol=1e-6)
+
+
 def test_arithmetic_adds_the_difference_of_the_means():
     add, subtract = jnp.array([[1.0, 0.0], [3.0, 2.0]]), jnp.array([[0.5, 0.5]])
     moved = latent.arithmetic(jnp.ones((3, 2)), add=add, subtract=subtract)
@@ -89,6 +119,29 @@ def test_ranges():
         (latent.observed_range(codes), [0, 1], [4, 9]),
     ):
         np.testing.assert_allclose(found, [low, high], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda none: latent.arithmetic(A, add=none, subtract=B),
+            "arithmetic: add must hold at least 1 example, got 0",
+        ),
+        (
+            lambda none: latent.arithmetic(A, add=B, subtract=none),
+            "arithmetic: subtract must hold at least 1 example, got 0",
+        ),
+        (
+            lambda none: latent.fitted_range(none, deviations=1.0),
+            "fitted_range: codes must hold at least 1 example, got 0",
+        ),
+        (latent.observed_range, "observed_range: codes must hold at least 1 example"),
+    ],
+)
+def test_means_and_ranges_of_nothing_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(jnp.zeros((0, 3)))
 
 
 def test_a_traversal_moves_one_latent_and_no_other():

@@ -47,6 +47,86 @@ def test_overlap_of_two_zero_maps_is_zero_and_has_no_gradient():
         np.testing.assert_array_equal(gradient, 0)
 
 
+def pairs_at(scale):
+    """Pairs of every kind, of which only the overlap of the last two is not 0 or 1."""
+    first, second = scale * MAPS[0], scale * MAPS[1]
+    left, zeros = first.at[:, 2:].set(0), jnp.zeros_like(first)
+    pixel = zeros.at[0, 0].set(scale)
+    return [
+        (pixel, zeros.at[1, 1].set(scale)),
+        (pixel, zeros),
+        (left, first - left),
+        (first, first),
+        (first, second),
+        (first, MAPS[1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [0, 1e-45, 1e-40, 2e-38, 1e-30, 1e-25, 5e-20, 1e-19, 1e-13, 1e-6, 1, 1e19, 1e30],
+)
+def test_derivatives_are_finite_at_every_scale(scale):
+    first, second = map(jnp.stack, zip(*pairs_at(scale), strict=True))
+    for derivatives in derivatives_of_pairs(first, second):
+        for values in jax.tree.leaves(derivatives):
+            assert jnp.isfinite(values).all()
+
+
+@jax.jit
+@jax.vmap
+def derivatives_of_pairs(first, second):
+    overlap = losses.attention_disentanglement
+    slope = jax.grad(overlap, argnums=(0, 1))
+    curvature = jax.jacrev(slope, argnums=(0, 1))
+    return overlap(first, second), slope(first, second), curvature(first, second)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e-12, 1e-6, 1e6, 1e19, 1e30])
+def test_the_overlap_has_no_scale(scale):
+    expected = losses.attention_disentanglement(MAPS[0], MAPS[1])
+    found = losses.attention_disentanglement(scale * MAPS[0], scale * MAPS[1])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-11, 1e-6, 1e-3, 1, 1e3, 1e15])
+def test_the_gradient_is_that_of_the_ratio(scale):
+    first, second = np.float64(MAPS[:2])
+    shared, total = np.minimum(first, second).sum(), (first + second).sum()
+    # No two pixels are equal, so each minimum is one of the two.
+    expected = [
+        2 * (is_less * total - shared) / total**2 / scale
+        for is_less in (first < second, second < first)
+    ]
+    found = jax.grad(losses.attention_disentanglement, argnums=(0, 1))(
+        scale * MAPS[0], scale * MAPS[1]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_curvature_is_that_of_the_ratio():
+    # The second map is one pixel under the first map's: the overlap is 2 0.5 / total.
+    first = MAPS[0].at[0, 0].set(2.0)
+    second = jnp.zeros_like(first).at[0, 0].set(0.5)
+    direction = jnp.ones_like(first)
+
+    def along(step):
+        return losses.attention_disentanglement(first + step * direction, second)
+
+    total, rise = float((first + second).sum()), direction.size
+    expected = 2 * rise**2 / total**3
+    np.testing.assert_allclose(jax.grad(jax.grad(along))(0.0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-13])
+def test_faint_maps_teach_nothing(scale):
+    def mean_overlap(first, second):
+        return losses.attention_disentanglement(first, second).mean()
+
+    gradient = jax.grad(mean_overlap)(scale * MAPS, scale * MAPS[::-1])
+    np.testing.assert_array_equal(gradient, 0)
+
+
 def test_an_image_counts_by_itself_whatever_the_scale_of_the_others():
     other = MAPS[::-1]
     alone = [

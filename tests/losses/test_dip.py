@@ -49,3 +49,17 @@ def test_shapes_must_agree():
     dip_ii = inspect.unwrap(losses.dip_ii)
     with pytest.raises(ValueError, match="dip_ii: mean and logvar must have equal"):
         dip_ii(jnp.zeros((3, 2)), jnp.zeros((2, 2)), off_diagonal=1.0, diagonal=1.0)
+
+
+def test_half_precision_in_is_float32_inside_and_out():
+    # Far from the origin, where rounding to half precision is coarse.
+    mean, logvar = (jnp.asarray(x, jnp.bfloat16) for x in (MEAN + 300, LOGVAR))
+    weights = {"off_diagonal": 3.0, "diagonal": 7.0}
+
+    def both(mean, logvar):
+        return losses.dip_i(mean, **weights), losses.dip_ii(mean, logvar, **weights)
+
+    wide = both(*(x.astype(jnp.float32) for x in (mean, logvar)))
+    for from_half, from_wide in zip(both(mean, logvar), wide, strict=True):
+        assert from_half.dtype == jnp.float32
+        np.testing.assert_array_equal(from_half, from_wide)

@@ -35,17 +35,34 @@ def test_agrees_with_a_float64_loop(kernel):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * across)
 
 
-def test_gaussian_kernel_gives_the_closed_form_of_two_normals():
-    # E k of N(m, I) and N(0, I) is (h / (h + 2))^(D/2) exp(-|m|² / (2 (h + 2))), with
-    # h = D the squared width of the kernel.
-    latents, number = 3, 1500
-    x, y = jax.random.normal(jax.random.key(0), (2, number * latents))
-    x, y = x.reshape(number, latents) + 0.8, y.reshape(number, latents)
-    factor = (latents / (latents + 2)) ** (latents / 2)
-    shift = latents * 0.8**2
-    expected = 2 * factor * (1 - math.exp(-shift / (2 * (latents + 2))))
-    np.testing.assert_allclose(losses.mmd(x, y), expected, atol=0.02)
-    assert expected > 0.1
+def mmd_of_normals(latents, shift, *, squared_width):
+    """Closed form of N(shift, I) and N(0, I) under exp(-d² / (2 squared_width))."""
+    # E k is (h / (h + 2))^(D/2) exp(-|m|² / (2 (h + 2))), with m the distance of means.
+    factor = (squared_width / (squared_width + 2)) ** (latents / 2)
+    exponent = latents * shift**2 / (2 * (squared_width + 2))
+    return 2 * factor * (1 - math.exp(-exponent))
+
+
+@pytest.mark.parametrize("shift", [0.8, 2.0])
+def test_gaussian_kernel_gives_the_closed_form_of_two_normals(shift):
+    latents, number, repetitions = 3, 100, 400
+
+    @jax.jit
+    @jax.vmap
+    def one(key):
+        x, y = jax.random.normal(key, (2, number * latents))
+        x, y = x.reshape(number, latents) + shift, y.reshape(number, latents)
+        return losses.mmd(x, y)
+
+    found = one(jax.random.split(jax.random.key(0), repetitions))
+    expected, *others = (
+        mmd_of_normals(latents, shift, squared_width=factor * latents)
+        for factor in (1, 0.5, 2)
+    )
+    error = 4 * float(found.std()) / math.sqrt(repetitions)
+    assert abs(float(found.mean()) - expected) < error
+    # Half or twice the width would not pass.
+    assert min(abs(other - expected) for other in others) > 2 * error
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -57,6 +74,16 @@ def test_is_zero_on_average_for_one_law_and_has_no_bias(kernel):
     found = jax.vmap(one)(jax.random.split(jax.random.key(0), 2000))
     assert (found < 0).any()
     assert abs(float(found.mean())) < 4 * float(found.std()) / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_half_precision_in_is_float32_inside_and_out(kernel):
+    x, y = jax.random.normal(jax.random.key(0), (2, 24), jnp.bfloat16)
+    x, y = x.reshape(8, 3), y.reshape(8, 3)
+    found = losses.mmd(x, y, kernel=kernel)
+    wide = losses.mmd(*(s.astype(jnp.float32) for s in (x, y)), kernel=kernel)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, wide)
 
 
 def test_equal_samples_have_a_finite_gradient():

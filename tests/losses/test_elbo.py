@@ -160,9 +160,12 @@ def test_a_nan_is_not_hidden_by_the_floor():
     np.testing.assert_array_equal(jnp.isnan(loss), [False, True, False])
 
 
-def test_negative_free_bits_are_refused():
-    with pytest.raises(ValueError, match=r"free_bits must be at least 0 nats, got -1"):
-        losses.negative_elbo(LOG_LIKELIHOOD, KL, free_bits=-1.0)
+@pytest.mark.parametrize("free_bits", [-1.0, math.nan, math.inf])
+def test_free_bits_that_are_no_floor_are_refused(free_bits):
+    with pytest.raises(
+        ValueError, match=f"free_bits must be at least 0 nats and .*, got {free_bits}"
+    ):
+        losses.negative_elbo(LOG_LIKELIHOOD, KL, free_bits=free_bits)
 
 
 def test_free_bits_with_a_capacity_are_refused():
@@ -171,6 +174,14 @@ def test_free_bits_with_a_capacity_are_refused():
 
 
 # Unwrapped, because the shape checks of the test run would speak first.
+
+
+@pytest.mark.parametrize("options", [{}, {"free_bits": 0.5}, {"capacity": 2.0}])
+def test_an_unknown_constraint_is_refused_whether_or_not_it_is_used(options):
+    with pytest.raises(ValueError, match="one of example, batch_mean, got 'batch'"):
+        inspect.unwrap(losses.negative_elbo)(
+            LOG_LIKELIHOOD, KL, constraint_on="batch", **options
+        )
 
 
 @pytest.mark.parametrize("logvar", [jnp.zeros((1, 2)), jnp.zeros(2), jnp.zeros(())])

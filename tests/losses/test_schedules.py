@@ -67,6 +67,29 @@ def test_the_position_in_a_cycle_is_exact_late_in_a_long_run():
     np.testing.assert_allclose(found, 3 / 2**25, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("total_steps", "cycles"),
+    [(50_000_000, 100), (2**31 - 1, 7), (2**31 - 1, 32_767), (10_007, 101), (40, 40)],
+)
+def test_the_position_is_exact_where_the_product_overflows(total_steps, cycles):
+    steps = np.random.default_rng(0).integers(total_steps, size=200).tolist()
+    steps += [0, 22_000_050 % total_steps, total_steps - 1]
+    schedule = partial(
+        losses.cyclical_beta, total_steps=total_steps, cycles=cycles, ramp_fraction=1.0
+    )
+    # By integers of any size.
+    expected = [step * cycles % total_steps / total_steps for step in steps]
+    found = jax.vmap(schedule)(jnp.array(steps))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_kind_of_number_that_counts_steps_does_not_matter():
+    schedule = partial(losses.cyclical_beta, total_steps=1001, cycles=7)
+    expected = 60 * 7 % 1001 / 500.5
+    for dtype in (jnp.uint8, jnp.uint32, jnp.int8, jnp.int32, jnp.float32):
+        np.testing.assert_allclose(schedule(dtype(60)), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_is_the_same_traced_and_stays_within_zero_and_one(name):
     schedule = SCHEDULES[name]
@@ -101,6 +124,11 @@ def test_a_warm_up_never_falls(name):
             losses.cyclical_beta,
             {"total_steps": 10, "cycles": 0},
             "cyclical_beta: cycles must be at least 1, got 0",
+        ),
+        (
+            losses.cyclical_beta,
+            {"total_steps": 10**6, "cycles": 2**15},
+            "cyclical_beta: cycles must be at most 32767, got 32768; more would",
         ),
         (
             losses.cyclical_beta,

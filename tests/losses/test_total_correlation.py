@@ -101,6 +101,18 @@ def total_correlation_without_weights(latents, mean, logvar):
     return joint - jax.nn.logsumexp(pairwise, axis=1).sum(-1)
 
 
+def test_without_weights_the_total_correlation_falls_short_where_all_posteriors_agree():
+    # The sum over the batch stands once for the joint and once for each marginal.
+    batch, latents = 6, 10
+    z = np.random.default_rng(0).normal(size=(batch, latents)).astype(np.float32)
+    same = jnp.full(z.shape, 0.3)
+    np.testing.assert_allclose(
+        total_correlation_without_weights(z, same, same - 1),
+        -(latents - 1) * math.log(batch),
+        rtol=1e-5,
+    )
+
+
 def test_weighted_estimate_differs_from_the_unweighted_one_by_the_stated_constant():
     posteriors = [jnp.asarray(x) for x in some_posteriors(8, 4)]
 
@@ -184,6 +196,39 @@ def test_parts_sum_to_the_sampled_rate(estimator):
 def test_sizes_that_cannot_be_are_refused(estimator, batch, size):
     with pytest.raises(ValueError, match=f"decompose_rate: .* got {batch} of {size};"):
         decompose(*some_posteriors(batch), dataset_size=size, estimator=estimator)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, 5), (6, 5)])
+def test_weights_of_sizes_that_cannot_be_are_refused_by_their_own_name(batch, size):
+    with pytest.raises(ValueError, match=f"stratified_weights: .* got {batch} of"):
+        losses.stratified_weights(batch, size)
+
+
+@pytest.mark.parametrize("estimator", ["mws", "mss"])
+def test_half_precision_in_is_float32_inside_and_out(estimator):
+    half = [jnp.asarray(x, jnp.bfloat16) for x in some_posteriors()]
+    options = {"dataset_size": 100, "estimator": estimator}
+    wide = decompose(*(x.astype(jnp.float32) for x in half), **options)
+    for from_half, from_wide in zip(decompose(*half, **options), wide, strict=True):
+        assert from_half.dtype == jnp.float32
+        np.testing.assert_array_equal(from_half, from_wide)
+
+
+@pytest.mark.parametrize("estimator", ["mws", "mss"])
+def test_posteriors_of_no_width_are_told_apart_for_certain(estimator):
+    # Each sample is its own mean, and exp(90) is no float32.
+    _, mean, _ = some_posteriors()
+    parts = decompose(
+        mean, mean, jnp.full(mean.shape, -90.0), dataset_size=100, estimator=estimator
+    )
+    own_weight = {"mws": 1 / (5 * 100), "mss": 1 / 100}[estimator]
+    np.testing.assert_allclose(
+        parts.mutual_information, -math.log(own_weight), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        parts.total_correlation, -2 * math.log(own_weight), rtol=1e-4
+    )
+    assert jnp.isfinite(parts.dimension_wise_kl).all()
 
 
 def test_shapes_must_agree():

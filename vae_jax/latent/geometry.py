@@ -13,7 +13,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float
 
-from vae_jax.latent.walks import Decode, decode_all
+from vae_jax.latent.walks import Decode, decode_all, square_root
 
 
 class Geodesic(NamedTuple):
@@ -50,12 +50,13 @@ def curve_length(
 ) -> Float[Array, "*batch"]:
     """Sum of the distances between the images of neighbouring points.
 
-    From below it tends to the integral of sqrt(żᵀ G ż) as the steps become many.
+    From below it tends to the integral of sqrt(żᵀ G ż) as the steps become many. The
+    distance of equal images has a zero gradient.
 
     Raises:
         ValueError: Fewer than two points.
     """
-    return jnp.sqrt(_squared_chords("curve_length", decode, curve)).sum(-1)
+    return square_root(_squared_chords("curve_length", decode, curve)).sum(-1)
 
 
 def curve_energy(

@@ -43,22 +43,26 @@ def spherical_interpolation(
 
     Between ends of one norm all points have that norm, as samples of a normal prior in
     many dimensions nearly do (White 2016, "Sampling generative networks", section 2.1).
-    NaN where the ends point in opposite directions: no arc is the shortest.
+    NaN where the ends point in opposite directions, up to rounding: no arc is the
+    shortest.
 
     Raises:
         ValueError: Fewer than two steps.
     """
     _require_both_ends("spherical_interpolation", steps)
     a, b = _direction(start), _direction(end)
-    # Of the arccosine of the product, half of the digits would be lost near 0.
-    angle = 2 * jnp.arctan2(_length(a - b), _length(a + b))[..., None, :]
+    apart, along = _length(a - b), _length(a + b)
+    # Of the arccosine of the product, half of the digits would be lost near 0. The
+    # angle at the origin itself is 0, and so is its slope.
+    angle = 2 * jnp.arctan2(apart, jnp.where(apart == 0, 1.0, along))[..., None, :]
     share = jnp.linspace(jnp.zeros_like(angle), 1.0, steps, axis=-3).squeeze(-2)
 
     def weight(share: Array) -> Array:
         # sin(share angle) / sin(angle), with its limit at 0.
         turn = angle / jnp.pi
         ratio = share * jnp.sinc(share * turn) / jnp.sinc(turn)
-        return jnp.where(turn == 1, jnp.nan, ratio)
+        # So near to opposite, rounding takes half of the digits of the arc's plane.
+        return jnp.where(turn > 1 - jnp.finfo(turn.dtype).eps ** 0.5, jnp.nan, ratio)
 
     return weight(1 - share) * start[..., None, :] + weight(share) * end[..., None, :]
 
@@ -72,7 +76,11 @@ def arithmetic(
     """Shifts latents by mean(add) - mean(subtract), what only `add` has in common.
 
     Larsen et al. 2016, section 4.2: vectors of visual attributes.
+
+    Raises:
+        ValueError: Nothing to add, or nothing to subtract.
     """
+    _require_examples("arithmetic", add=add, subtract=subtract)
     direction = add.mean(0) - subtract.mean(0)
     return latents + jnp.broadcast_to(direction, latents.shape)
 
@@ -93,12 +101,22 @@ def posterior_range(
 
 
 def fitted_range(codes: Float[Array, "example latent"], *, deviations: float) -> Range:
-    """So many standard deviations of the codes of a data set, around their mean."""
+    """So many standard deviations of the codes of a data set, around their mean.
+
+    Raises:
+        ValueError: No code.
+    """
+    _require_examples("fitted_range", codes=codes)
     return _around(codes.mean(0), deviations * codes.std(0))
 
 
 def observed_range(codes: Float[Array, "example latent"]) -> Range:
-    """From the least to the greatest code of a data set."""
+    """From the least to the greatest code of a data set.
+
+    Raises:
+        ValueError: No code.
+    """
+    _require_examples("observed_range", codes=codes)
     return Range(codes.min(0), codes.max(0))
 
 
@@ -149,12 +167,27 @@ def _require_both_ends(name: str, steps: int) -> None:
         raise ValueError(f"{name}: steps must be at least 2, both ends, got {steps}.")
 
 
+def _require_examples(name: str, **sets: Array) -> None:
+    for argument, examples in sets.items():
+        if not len(examples):
+            raise ValueError(
+                f"{name}: {argument} must hold at least 1 example, got 0; encode some."
+            )
+
+
 def _around(centre: Float[Array, " latent"], reach: Float[Array, " latent"]) -> Range:
     return Range(centre - reach, centre + reach)
 
 
+def square_root(squares: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """With slope 0 at 0, not infinity: a distance of equal points has a gradient."""
+    is_zero = squares == 0
+    # Neither branch may have an infinite slope: the gradient takes both.
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squares)))
+
+
 def _length(vectors: Float[Array, "*batch latent"]) -> Float[Array, "*batch 1"]:
-    return jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+    return square_root(jnp.square(vectors).sum(-1, keepdims=True))
 
 
 def _direction(vectors: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:

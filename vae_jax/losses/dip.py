@@ -46,7 +46,8 @@ def dip_ii(
 
 
 def _covariance(mean: Float[Array, "batch latent"]) -> Float[Array, "latent latent"]:
-    centred = at_least_float32(mean) - mean.mean(0, keepdims=True)
+    mean = at_least_float32(mean)
+    centred = mean - mean.mean(0, keepdims=True)
     return jnp.matmul(centred.T, centred, precision="highest") / len(mean)
 
 

@@ -1,7 +1,7 @@
 """The evidence lower bound, the ways to weigh its rate, and a tighter bound."""
 
 import math
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, NamedTuple, assert_never, get_args
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +63,9 @@ def negative_elbo(
             batch, and only the mean of the losses is that objective.
 
     Raises:
-        ValueError: If free_bits is negative, or is combined with a capacity, or the
-            shapes are not [batch] and [batch latent].
+        ValueError: If free_bits is negative or not finite, or is combined with a
+            capacity, constraint_on is unknown, or the shapes are not [batch] and [batch
+            latent].
     """
     if kl_per_latent.ndim != 2 or log_likelihood.shape != kl_per_latent.shape[:1]:
         raise ValueError(
@@ -72,15 +73,7 @@ def negative_elbo(
             f"latent], got {log_likelihood.shape} and {kl_per_latent.shape}; sum the "
             "likelihood over pixels, and the KL not at all."
         )
-    if free_bits < 0:
-        raise ValueError(
-            f"negative_elbo: free_bits must be at least 0 nats, got {free_bits}."
-        )
-    if free_bits and capacity is not None:
-        raise ValueError(
-            "negative_elbo: free_bits and capacity are two rules for one rate, got "
-            f"free_bits={free_bits} and capacity={capacity}; leave one out."
-        )
+    _require_one_constraint(free_bits, capacity, constraint_on)
     distortion = -at_least_float32(log_likelihood)
     kl_per_latent = at_least_float32(kl_per_latent)
     rate = kl_per_latent.sum(axis=-1)
@@ -105,6 +98,27 @@ def importance_weighted_bound(
     """
     log_weights = at_least_float32(log_weights)
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
+
+
+def _require_one_constraint(
+    free_bits: float, capacity: ScalarLike | None, constraint_on: str
+) -> None:
+    # Written so that a NaN fails it.
+    if not 0 <= free_bits < math.inf:
+        raise ValueError(
+            "negative_elbo: free_bits must be at least 0 nats and finite, got "
+            f"{free_bits}."
+        )
+    if free_bits and capacity is not None:
+        raise ValueError(
+            "negative_elbo: free_bits and capacity are two rules for one rate, got "
+            f"free_bits={free_bits} and capacity={capacity}; leave one out."
+        )
+    if constraint_on not in (choices := get_args(ConstraintOn)):
+        raise ValueError(
+            f"negative_elbo: constraint_on must be one of {', '.join(choices)}, got "
+            f"{constraint_on!r}."
+        )
 
 
 def _floored(

@@ -7,6 +7,8 @@ a capacity. Steps may be traced.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
+_MOST_CYCLES = 2**15 - 1
+
 
 def linear_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
     """Rises in a straight line from 0 at step 0 to 1 at `warmup_steps`, then stays.
@@ -36,12 +38,17 @@ def cyclical_beta(
     Each cycle rises during its first `ramp_fraction` and stays at 1 for the rest.
 
     Raises:
-        ValueError: If cycles is below 1, total_steps is below cycles, or ramp_fraction
-            is outside (0, 1].
+        ValueError: If cycles is below 1 or above 32767, total_steps is below cycles, or
+            ramp_fraction is outside (0, 1].
 
     Source: Fu et al. 2019, Eq. 6 and 7.
     """
     _require_positive("cyclical_beta", "cycles", cycles)
+    if cycles > _MOST_CYCLES:
+        raise ValueError(
+            f"cyclical_beta: cycles must be at most {_MOST_CYCLES}, got {cycles}; more "
+            "would overflow 32-bit steps."
+        )
     if total_steps < cycles:
         raise ValueError(
             f"cyclical_beta: total_steps must be at least cycles={cycles}, "
@@ -51,10 +58,22 @@ def cyclical_beta(
         raise ValueError(
             f"cyclical_beta: ramp_fraction must be in (0, 1], got {ramp_fraction}."
         )
-    # In whole steps: float32 would lose the position in a cycle late in a long run.
-    position = (jnp.asarray(step) * cycles) % total_steps
-    weight = _ramp(position, total_steps * ramp_fraction)
-    return jnp.where(jnp.asarray(step) < total_steps, weight, 1.0)
+    step = jnp.asarray(step, jnp.result_type(step, jnp.int32))
+    weight = _ramp(_position(step, total_steps, cycles), total_steps * ramp_fraction)
+    return jnp.where(step < total_steps, weight, 1.0)
+
+
+def _position(step: Array, total_steps: int, cycles: int) -> Array:
+    """(step cycles) modulo total_steps: where in its cycle, in steps over cycles.
+
+    In whole numbers, as float32 would lose the position late in a long run; and without
+    the product, which would overflow. With total_steps = length cycles + rest and
+    step = cycle length + within, it is within cycles - cycle rest.
+    """
+    length, rest = divmod(total_steps, cycles)
+    cycle, within = jnp.divmod(step, length)
+    # The products are below total_steps and 2 cycles², and so below 2^31.
+    return (within * cycles - cycle * rest) % total_steps
 
 
 def _ramp(step: ScalarLike, length: float | int) -> Float[Array, ""]:

@@ -54,6 +54,7 @@ def decompose_rate(
     Source: Chen et al. 2018 (beta-TCVAE), Eq. 2 and appendix C.
     """
     require_equal_shapes("decompose_rate", latents=latents, mean=mean, logvar=logvar)
+    _require_sizes("decompose_rate", len(latents), dataset_size)
     log_weights = _log_weights(len(latents), dataset_size, estimator)
 
     def log_prob_under_each(z: Array) -> Array:
@@ -84,7 +85,7 @@ def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "batch bat
 
     Source: Chen et al. 2018, appendix C.2.
     """
-    _require_sizes(batch, dataset_size)
+    _require_sizes("stratified_weights", batch, dataset_size)
     others = batch - 1
     own = jnp.eye(batch, dtype=bool)
     next_one = jnp.roll(own, 1, axis=1)
@@ -98,7 +99,6 @@ def _log_weights(
 ) -> Float[Array, "batch batch"]:
     match estimator:
         case "mws":
-            _require_sizes(batch, dataset_size)
             return jnp.full((batch, batch), -math.log(batch * dataset_size))
         case "mss":
             return jnp.log(stratified_weights(batch, dataset_size))
@@ -106,10 +106,10 @@ def _log_weights(
             assert_never(estimator)
 
 
-def _require_sizes(batch: int, dataset_size: int) -> None:
+def _require_sizes(function: str, batch: int, dataset_size: int) -> None:
     if not 2 <= batch <= dataset_size:
         raise ValueError(
-            "decompose_rate: wanted a batch of at least 2 examples and at most "
+            f"{function}: wanted a batch of at least 2 examples and at most "
             f"dataset_size, got {batch} of {dataset_size}; dataset_size counts the "
             "whole training set."
         )
