@@ -12,12 +12,16 @@ What the commands print, on which machine and in which time: docs/results.md.
 """
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import runner
 from experiments.sweep import Sweep
 
 if TYPE_CHECKING:  # --help must answer at once
+    from experiments.representation import Evaluation
+    from experiments.sweep_runs import Trained
+    from experiments.sweep_scores import Scored
     from vae_jax.factor_images import FactorImages
 
 QUICK = Sweep(
@@ -34,6 +38,7 @@ QUICK = Sweep(
     discriminator_width=256,
     discriminator_learning_rate=1e-3,
     evaluations=3,
+    annealing_steps=100,
 )
 FULL = (1, 1, 1, 1, 1)
 
@@ -46,16 +51,22 @@ class Config:
         "quick"
     )
     """Settings that the other flags replace one by one. quick: some minutes on two
-    cores, far from converged. The others are the published settings of these authors,
-    for a GPU; repro_ad is that of the attention loss's reproduction."""
+    cores, far from converged. The others are for a GPU, and the published settings of
+    these authors but for: locatello, 10 seeds and not 50; kim, scored by --protocol;
+    chen, with convolutions and not their dense network. repro_ad is that of the
+    attention loss's reproduction, but for: pairs of two different latents, the overlap
+    of each image by itself, and all weights at both taps."""
     data_dir: str | None = None
     """The dSprites .npz, its folder, or the data_dir of TensorFlow Datasets; default:
     the procedural set."""
+    variant: Literal["plain", "colour", "noisy"] = "plain"
+    """White sprites on black, each in a colour of its own, or on a background of noise
+    (Locatello et al. 2019)."""
     held_steps: tuple[int, int, int, int, int] = FULL
     """Evaluations see every so many-th shape, scale, orientation, x and y."""
     protocol: Literal["standard", "repro2021"] = "standard"
-    """Of the scores: that of Locatello et al. 2019, or the reproduction's, which votes
-    on the constant colour too and cannot reach 1."""
+    """Of the FactorVAE score: that of Locatello et al. 2019, or the reproduction's,
+    which votes on the constant colour too and cannot reach 1."""
     trees: bool = False
     """Also DCI by boosted trees as published, minutes for each network."""
     collapse_nats: float = 0.5
@@ -67,6 +78,10 @@ class Config:
         if min(self.held_steps) < 1:
             raise ValueError(
                 f"--held-steps must be at least 1 each, got {self.held_steps}."
+            )
+        if not 0 <= self.collapse_nats < math.inf:
+            raise ValueError(
+                f"--collapse-nats must be a number from 0, got {self.collapse_nats}."
             )
 
 
@@ -81,6 +96,7 @@ _STUDY = dataclasses.replace(
     discriminator_learning_rate=1e-4,
     evaluations=30,
     steps_per_call=100,
+    annealing_steps=100_000,
 )
 PRESETS = {
     "quick": Config(held_steps=(1, 2, 5, 5, 5)),
@@ -162,6 +178,8 @@ PRESETS = {
             discriminator_layers=5,
             attention=(1 / 64, 20 / 64, 40 / 64, 80 / 64),
             taps=("relu1", "relu3"),
+            map_rule="repro2021",
+            map_size="image",
             second_order=False,
         ),
     ),
@@ -169,58 +187,107 @@ PRESETS = {
 
 
 def main(config: Config) -> list[dict[str, Any]]:
-    """Trains and scores every run; returns the rows of the table."""
+    """Trains and scores every run; returns the rows of the table.
+
+    Raises:
+        FloatingPointError: Of some objectives a run diverged; what could be finished
+            is scored and drawn.
+    """
     # Imported here: --help must answer at once.
     from experiments import sweep_pictures, sweep_results, sweep_runs
     from experiments.console import say
     from vae_jax import train
 
-    data, held = load(config)
+    data, evaluation = load(config)
+    folder, images = config.sweep.folder, evaluation.images
     sweep_runs.check(config.sweep, data)
-    say(f"{data.source}: {data.grid.size:,} images, evaluated on {held.grid.size:,}")
-    trained, results = [], []
-    groups = config.sweep.groups()
-    for number, group in enumerate(groups, 1):
-        say(f"{group.name}: {len(group.runs)} runs, group {number} of {len(groups)}")
-        trained.append(sweep_runs.train_group(config.sweep, group, data, held))
-        results += sweep_results.score_group(
-            trained[-1],
-            held,
-            protocol=config.protocol,
-            trees=config.trees,
-            collapse_nats=config.collapse_nats,
+    say(f"{data.source}: {data.grid.size:,} images, evaluated on {images.grid.size:,}")
+    trained, results, rows = _train_and_score(config, data, evaluation)
+    if trained and train.is_primary():
+        sweep_results.print_results(results, rows, made_of=_made_of(config, images))
+        drawn = sweep_pictures.draw_all(folder, trained, results, images)
+        figures = [file for file in drawn if file.startswith("figure")]
+        print(
+            f"\nIn {folder}: results.json, results.csv, {', '.join(figures)} and "
+            f"{len(drawn) - len(figures)} more pictures."
         )
-        # After each group: a failure in the next one loses nothing.
-        rows = sweep_results.write_results(
-            results, config=dataclasses.asdict(config), folder=config.sweep.folder
-        )
-    if train.is_primary():
-        sweep_pictures.draw_all(config.sweep.folder, trained, results, held)
-        sweep_results.print_results(
-            results, rows, folder=config.sweep.folder, source=data.source
+    finished = {networks.group.name for networks in trained}
+    groups = [group.name for group in config.sweep.groups()]
+    if diverged := [name for name in groups if name not in finished]:
+        raise FloatingPointError(
+            f"dsprites: runs of {', '.join(diverged)} diverged, see above; lower "
+            "--learning-rate or their weights, in another --workdir."
         )
     return rows
 
 
-def load(config: Config) -> "tuple[FactorImages, FactorImages]":
-    """The whole set, and that part of it which evaluations see.
+def _train_and_score(
+    config: Config, data: "FactorImages", evaluation: "Evaluation"
+) -> "tuple[list[Trained], list[Scored], list[dict[str, Any]]]":
+    """The groups that did not diverge, the scores of all runs, and the table's rows.
+
+    After each group the results are on disk; those of later groups, from before an
+    interruption, are among them.
+    """
+    from experiments import sweep_results, sweep_runs, sweep_scores
+    from experiments.console import say
+
+    sweep, groups = config.sweep, config.sweep.groups()
+    scores = {
+        group.name: sweep_scores.kept_scores(sweep, group, evaluation)
+        for group in groups
+    }
+    trained, results, rows = [], [], []
+    for number, group in enumerate(groups, 1):
+        say(f"{group.name}: {len(group.runs)} runs, group {number} of {len(groups)}")
+        try:
+            networks = sweep_runs.train_group(sweep, group, data, evaluation)
+        except FloatingPointError as error:
+            say(f"{group.name}: {error} Going on with the next group.")
+            continue
+        trained.append(networks)
+        scores[group.name] = sweep_scores.score_group(sweep, networks, evaluation)
+        results = [scored for found in scores.values() for scored in found]
+        about = {
+            "unfinished": [name for name, found in scores.items() if not found],
+            "config": dataclasses.asdict(config),
+        }
+        rows = sweep_results.write_results(results, about=about, folder=sweep.folder)
+    return trained, results, rows
+
+
+def load(config: Config) -> "tuple[FactorImages, Evaluation]":
+    """The whole set, and what networks are evaluated on.
 
     Raises:
         ValueError: Of a factor a single value is left, or the data cannot be read.
     """
+    from experiments.representation import Evaluation
+    from experiments.sweep_scores import protocol_named
     from vae_jax import factor_images
 
     if config.data_dir is None:
         data = factor_images.procedural_dsprites()
     else:
         data = factor_images.load_dsprites(config.data_dir)
+    data = data.as_variant(config.variant)
     held = data.every(config.held_steps)
     for name, size in zip(held.grid.names, held.grid.sizes, strict=True):
         if size < 2:
             raise ValueError(
                 f"--held-steps must leave two values of each factor, got one of {name}."
             )
-    return data, held
+    protocol = protocol_named(config.protocol)
+    return data, Evaluation(held, protocol, config.trees, config.collapse_nats)
+
+
+def _made_of(config: Config, images: "FactorImages") -> str:
+    """What the figures of a table rest on."""
+    return (
+        f"Data: {images.source}. {config.sweep.steps:,} steps of "
+        f"{config.sweep.batch_size} images; scored by the protocol {config.protocol} "
+        f"on {images.grid.size:,} images."
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures of latent spaces: traversals, sums, the manifold, curves, the metric."""
+"""The pictures of latent spaces: sums, the manifold, curves, the metric."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,10 +17,6 @@ from vae_jax.data.images import to_float
 CURVES = ("linear", "spherical", "geodesic")
 POINTS = 31
 """Of a curve, ends included; every third is drawn."""
-DEVIATIONS = 2.0
-"""Of the prior: how far traversals go to either side."""
-FRAMES = 11
-"""Steps of a traversal."""
 MANIFOLD = 20
 """Images along each side of the manifold."""
 PLANE = 80
@@ -62,21 +58,6 @@ def make_space(settings: Settings, digits: mnist.Digits) -> Space:
     kl = losses.gaussian_kl(mean, logvar).mean(0)
     labels = digits.test_labels[: len(shown)]
     return Space(decode, *map(np.asarray, (shown, mean, kl, labels)))
-
-
-def draw_traversals(folder: Path, space: Space) -> None:
-    """What each latent does alone, the most telling first, as picture and as GIF."""
-    order = np.argsort(-space.kl)
-    start = jnp.asarray(space.typical(int(space.labels[0])))
-    within = latent.prior_range(len(start), deviations=DEVIATIONS)
-    moved = latent.traversals(start, within, steps=FRAMES)[order]
-    images = np.asarray(latent.decode_all(space.decode, moved))
-    labels = [f"z{i}: {space.kl[i]:.1f} nats" for i in order]
-    title = f"Each latent from -{DEVIATIONS:g} to {DEVIATIONS:g}"
-    plots.save_traversals(folder / "traversals.png", images, labels=labels, title=title)
-    plots.save_traversal_gif(
-        folder / "traversals.gif", images, labels=labels, title=title
-    )
 
 
 def draw_arithmetic(path: Path, space: Space) -> None:

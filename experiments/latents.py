@@ -18,7 +18,7 @@ from experiments.settings import Settings
 
 COLUMNS = {
     name: name for name in ("latents", "from", "to", "linear", "spherical", "geodesic")
-}
+} | {"is_converged": "geodesic found"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Config:
     pairs: tuple[tuple[int, int], ...] = ((3, 8), (4, 9), (0, 6), (1, 7))
     """Digits between which curves lead."""
     launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
+
+    def __post_init__(self) -> None:
+        if not self.pairs:
+            raise ValueError("--pairs wants at least one pair of digits, as 3 8.")
 
     def settings(self, latents: int) -> Settings:
         """What `experiments.training` is told of one network."""
@@ -80,7 +84,10 @@ PRESETS = {
 def main(config: Config) -> list[dict[str, Any]]:
     """Trains, or resumes, and draws; returns the lengths of all curves."""
     # Imported here: --help must answer at once.
+    import jax.numpy as jnp
+
     from experiments import console, latent_pictures, localisation
+    from experiments.traversals import draw_traversals
     from vae_jax import report, train
     from vae_jax.data import mnist
 
@@ -98,7 +105,8 @@ def main(config: Config) -> list[dict[str, Any]]:
         return []
     folder = Path(config.workdir).expanduser()
     console.say("drawing")
-    latent_pictures.draw_traversals(folder, large)
+    start = jnp.asarray(large.typical(int(large.labels[0])))
+    draw_traversals(folder, "traversals", large.decode, start, large.kl, title="Digits")
     latent_pictures.draw_arithmetic(folder / "arithmetic.png", large)
     latent_pictures.draw_manifold(folder / "manifold.png", plane)
     rows = latent_pictures.draw_curves(

@@ -137,11 +137,13 @@ DSPRITES: list[Row] = [
         "distortion": 30.0,
     },
 ]
-"""FactorVAE scores on dSprites after 300,000 steps."""
+"""FactorVAE scores on dSprites after 300,000 steps, each by a protocol of its own."""
 
 DSPRITES_CAVEAT = """\
-published: Figure 8 of Liu et al. 2020, which states neither the weight of the attention
-loss nor its layer nor seeds; the other two scores are those of Kim and Mnih 2018.
+published: on the original dSprites, after 300,000 steps. Figure 8 of Liu et al. 2020
+states neither the weight of the attention loss nor its layer nor seeds; the other two
+scores are those of Kim and Mnih 2018, whose protocol, 800 votes of 100 images that are
+fitted and scored, is neither of --protocol's.
 reproduction: ML Reproducibility Challenge 2020, mean of 3 seeds; it votes on six
 factors, the constant colour among them, so it compares with no other row but at
 --protocol repro2021."""

@@ -1,6 +1,7 @@
 """What a network makes of every image of a factor grid, and figures of it."""
 
 import functools
+import warnings
 from typing import NamedTuple, cast
 
 import jax
@@ -12,7 +13,6 @@ from vae_jax import losses, models
 from vae_jax.factor_images import FactorImages
 from vae_jax.metrics import latents
 from vae_jax.metrics.disentanglement import (
-    STANDARD,
     FullGrid,
     Protocol,
     factor_vae_score,
@@ -21,6 +21,17 @@ from vae_jax.metrics.disentanglement import (
 AnyArray = Array | np.ndarray
 
 BATCH_SIZE = 256
+
+
+class Evaluation(NamedTuple):
+    """What networks are evaluated on, and how: the same for curves and for tables."""
+
+    images: FactorImages
+    protocol: Protocol
+    trees: bool
+    """Whether tables have DCI by boosted trees too."""
+    collapse_nats: float
+    """A network of which no latent has this KL has collapsed."""
 
 
 class Representation(NamedTuple):
@@ -70,15 +81,15 @@ def _represent(
 
 
 def brief_figures(
-    found: Representation, sizes: tuple[int, ...], *, protocol: Protocol = STANDARD
-) -> dict[str, float]:
-    """The figures that are worth their time at every evaluation."""
+    found: Representation, evaluation: Evaluation
+) -> dict[str, float | np.ndarray]:
+    """The figures that are worth their time at every evaluation; "kl" is [latent]."""
     use = latents.latent_use(jnp.asarray(found.mean), jnp.asarray(found.logvar))
     score = factor_vae_score(
         found.mean,
-        FullGrid(sizes),
+        FullGrid(evaluation.images.grid.sizes),
         key=jax.random.key(0),
-        protocol=protocol,
+        protocol=evaluation.protocol,
         kl=use.kl,
     )
     rate, distortion = float(use.kl.sum()), float(found.distortion.mean())
@@ -88,4 +99,13 @@ def brief_figures(
         "rate": rate,
         "negative_elbo": distortion + rate,
         "active_units": float(use.is_active.sum()),
+        "kl": np.asarray(use.kl),
     }
+
+
+def collapse(kl: Float[np.ndarray, " latent"], *, threshold_nats: float) -> str | None:
+    """What is to be said of a network that has collapsed, None of any other."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        latents.warn_of_collapse(jnp.asarray(kl), threshold_nats=threshold_nats)
+    return str(caught[0].message) if caught else None

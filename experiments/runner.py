@@ -157,6 +157,11 @@ def _preset_named(args: Sequence[str]) -> str | None:
     return following.get("--preset")
 
 
+def flag(field: str) -> str:
+    """The flag of a field of a configuration."""
+    return "--" + field.replace("_", "-")
+
+
 def _module_name() -> str:
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else os.path.basename(sys.argv[0])

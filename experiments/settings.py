@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from experiments.runner import flag
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -76,13 +78,11 @@ class Settings:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
-                raise ValueError(
-                    f"{_flag(name)} must be at least {least}, got {value}."
-                )
+                raise ValueError(f"{flag(name)} must be at least {least}, got {value}.")
         for name in ("noise_scale", "learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{_flag(name)} must be positive, got {value}.")
+                raise ValueError(f"{flag(name)} must be positive, got {value}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"--ema-decay must be in [0, 1), got {self.ema_decay}.")
 
@@ -120,7 +120,3 @@ _LEAST = {
     "beta": 0.0,
     "blur": 0.0,
 }
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from experiments.runner import flag
+
 ATTENTION = "ad-"
 """Before the name of an objective: with the attention disentanglement loss."""
 SWEPT = {
@@ -33,6 +35,11 @@ class Run(NamedTuple):
 def values_text(run: Run) -> str:
     """As "gamma 40, attention 20"."""
     return ", ".join(f"{name} {value:g}" for name, value in run.values.items())
+
+
+def run_name(run: Run) -> str:
+    """As "gamma 40, attention 20, seed 3"."""
+    return ", ".join([*filter(None, [values_text(run)]), f"seed {run.seed}"])
 
 
 class Group(NamedTuple):
@@ -104,6 +111,11 @@ class Sweep:
     """ad-: activations whose maps are compared; a set of runs for each."""
     pairs: Literal["random", "strongest", "all"] = "random"
     """ad-: latents compared: two drawn for each image, its two strongest, or all."""
+    map_rule: Literal["paper", "repro2021"] = "paper"
+    """ad-: how gradient and activation make a map: Eq. 2, or as in the reproduction of
+    2021, rectified channel by channel."""
+    map_size: Literal["tap", "image"] = "tap"
+    """ad-: where maps are compared: at the size of the activation or of the image."""
     second_order: bool = True
     """ad-: whether the gradient reaches the weights of a map too."""
     evaluations: int = 5
@@ -115,18 +127,18 @@ class Sweep:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(
-                    f"{_flag(name)} must be at least 1, got {getattr(self, name)}."
+                    f"{flag(name)} must be at least 1, got {getattr(self, name)}."
                 )
         for name in ("learning_rate", "discriminator_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
-                    f"{_flag(name)} must be positive, got {getattr(self, name)}."
+                    f"{flag(name)} must be positive, got {getattr(self, name)}."
                 )
         for name in _WEIGHTS:
             values = getattr(self, name)
             if not values or not all(0 <= value < math.inf for value in values):
                 raise ValueError(
-                    f"{_flag(name)} must be one or more numbers from 0, got {values}."
+                    f"{flag(name)} must be one or more numbers from 0, got {values}."
                 )
         unknown = [o for o in self.objectives if o.removeprefix(ATTENTION) not in SWEPT]
         if unknown or not self.objectives:
@@ -135,13 +147,34 @@ class Sweep:
                 f"--objectives: {what}; known: {', '.join(SWEPT)}, and each with "
                 f"{ATTENTION} before it."
             )
+        if not self.taps and any(o.startswith(ATTENTION) for o in self.objectives):
+            raise ValueError(f"--taps: {ATTENTION} objectives want at least one.")
         if self.second_batch == "half" and self.batch_size % 2:
             raise ValueError(
                 "--batch-size must be even for --second-batch half, got "
                 f"{self.batch_size}."
             )
-        if self.seed < 0:
-            raise ValueError(f"--seed must be at least 0, got {self.seed}.")
+        self._require_enough()
+        if not 0 <= self.seed <= _LARGEST_SEED - self.seeds:
+            raise ValueError(
+                f"--seed must be at least 0, and with --seeds {self.seeds} at most "
+                f"{_LARGEST_SEED - self.seeds}, got {self.seed}."
+            )
+
+    def _require_enough(self) -> None:
+        """Of latents and images, for what compares two of them."""
+        for objective in self.objectives:
+            if objective.startswith(ATTENTION) and self.latents < 2:
+                raise ValueError(
+                    f"--latents must be at least 2 for {objective}, which compares "
+                    f"their maps, got {self.latents}."
+                )
+            plain = objective.removeprefix(ATTENTION)
+            if plain in _OVER_THE_BATCH and self.batch_size < 2:
+                raise ValueError(
+                    f"--batch-size must be at least 2 for {plain}, which compares "
+                    f"images of a batch, got {self.batch_size}."
+                )
 
     def groups(self) -> list[Group]:
         """The runs of the sweep, by what can be trained as one program."""
@@ -182,8 +215,6 @@ _AT_LEAST_ONE = (
     "evaluations",
     "steps_per_call",
 )
+_OVER_THE_BATCH = ("beta-tcvae", "dip-vae-i", "dip-vae-ii", "info-vae")
+_LARGEST_SEED = 2**31 - 1
 _WEIGHTS = ("beta", "capacity", "tc_beta", "gamma", "off_diagonal", "mmd", "attention")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

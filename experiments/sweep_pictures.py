@@ -1,35 +1,32 @@
-"""The pictures of a sweep: Figures 8 and 9, curves, traversals, votes."""
+"""The pictures of a sweep: Figures 8 and 9, curves, traversals, votes.
 
-import itertools
+Each function writes into a folder and returns the names of its files.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from experiments.explainer import encode
-from experiments.sweep import ATTENTION, values_text
-from experiments.sweep_results import Scored, by_setting
+from experiments.sweep import ATTENTION, run_name, values_text
 from experiments.sweep_runs import Trained
-from vae_jax import attention, latent, plots
+from experiments.sweep_scores import Scored, by_setting
+from experiments.traversals import draw_traversals
+from vae_jax import attention, plots
 from vae_jax.factor_images import FactorImages
-from vae_jax.plots.drawing import LINES
 
 CURVES = {
     "factor_vae": "FactorVAE score",
     "distortion": "distortion (nats)",
     "rate": "rate (nats)",
+    "active_units": "active units",
 }
-DEVIATIONS = 2.0
-"""Of the prior: how far a traversal goes to either side."""
-FRAMES = 11
-"""Steps of a traversal."""
 EXAMPLES = 6
 """Images of Figure 9."""
-DEFAULT_TAP = "relu4"
-"""Where a model without the attention loss is explained beside one with it."""
 
 
 def draw_all(
@@ -37,31 +34,34 @@ def draw_all(
     trained: Sequence[Trained],
     results: Sequence[Scored],
     held: FactorImages,
-) -> None:
-    """Writes all pictures of a sweep into `folder`."""
+) -> list[str]:
+    """All pictures of a sweep."""
     settings = by_setting(results)
     networks = {each.group.name: each for each in trained}
-    draw_figure_8(folder / "figure8.png", list(settings.values()), held)
+    files = draw_figure_8(folder, list(settings.values()), held)
+    files += draw_figure_9(folder, networks, results, held)
     for each in trained:
-        _draw_curves(folder / f"curves-{_file(each.group.name)}.png", each)
-    typical = [typical_run(members) for members in settings.values()]
-    for scored in typical:
-        draw_run(folder, networks[scored.group.name], scored, held)
-    draw_figure_9(folder / "figure9.png", networks, typical, held)
+        files += draw_curves(folder, each)
+    for members in settings.values():
+        typical = typical_run(members)
+        files += draw_run(folder, networks[typical.group.name], typical, held)
+    return files
 
 
 def typical_run(members: Sequence[Scored]) -> Scored:
-    """Of the seeds of a setting that with the median FactorVAE score."""
+    """Of the seeds of a setting that with the median score, the lower one of two."""
     ordered = sorted(members, key=lambda scored: scored.scores["factor_vae"])
-    return ordered[len(ordered) // 2]
+    return ordered[(len(ordered) - 1) // 2]
 
 
 def draw_figure_8(
-    path: Path, settings: Sequence[Sequence[Scored]], held: FactorImages
-) -> None:
+    folder: Path, settings: Sequence[Sequence[Scored]], held: FactorImages
+) -> list[str]:
     """Reconstruction error against FactorVAE score (Liu et al. 2020, Figure 8)."""
+    seeds = max(len(members) for members in settings)
+    over = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed"
     plots.save_scatter(
-        path,
+        folder / "figure8.png",
         [
             plots.Setting(
                 members[0].group.name,
@@ -73,80 +73,96 @@ def draw_figure_8(
         ],
         xlabel="reconstruction error (nats)",
         ylabel="FactorVAE score",
-        title=f"{held.source}: mean and 95 % interval over seeds",
+        title=f"{held.source}: {over}",
     )
+    return ["figure8.png"]
 
 
 def draw_run(
     folder: Path, trained: Trained, scored: Scored, held: FactorImages
-) -> None:
+) -> list[str]:
     """Traversals, votes and mutual information of one network."""
     name = f"{scored.group.name} {values_text(scored.run)}".strip()
-    title = f"{name}, seed {scored.run.seed}"
-    order = np.argsort(-scored.kl)
-    labels = [f"z{i}  {scored.kl[i]:.2f}" for i in order]
-    images = _traverse(trained, scored, held)[order]
-    file = _file(name)
-    caption = f"{title}: from -{DEVIATIONS:g} to {DEVIATIONS:g}, KL in nats"
-    plots.save_traversals(
-        folder / f"traversals-{file}.png", images, labels=labels, title=caption
-    )
-    plots.save_traversal_gif(
-        folder / f"traversals-{file}.gif", images, labels=labels, title=title
+    title = f"{scored.group.name} {run_name(scored.run)}"
+    file = name.replace(",", "").replace(" ", "-")
+    variables = {"params": trained.params_of(scored.number)}
+
+    def decode(latents: Array) -> Array:
+        decoded = trained.model.apply(variables, latents, method="decode")
+        return jax.nn.sigmoid(jnp.asarray(decoded))
+
+    middle = held.images(jnp.array([held.grid.size // 2]))
+    start = encode(trained.model, variables, middle).mean[0]
+    files = draw_traversals(
+        folder, f"traversals-{file}", decode, start, scored.kl, title=title
     )
     latents = [f"z{i}" for i in range(len(scored.kl))]
-    votes = np.asarray(scored.suite.votes)
-    constant = len(votes) - len(held.grid.names)
+    constant = len(scored.votes) - len(held.grid.names)
     plots.save_heat_map(
         folder / f"votes-{file}.png",
-        votes,
+        scored.votes,
         rows=[*constant * ["constant"], *held.grid.names],
         columns=latents,
         title=f"{title}: votes of the FactorVAE score",
     )
     plots.save_heat_map(
         folder / f"information-{file}.png",
-        np.asarray(scored.suite.mutual_information).T,
+        scored.information.T,
         rows=list(held.grid.names),
         columns=latents,
         title=f"{title}: mutual information in nats",
     )
+    return [*files, f"votes-{file}.png", f"information-{file}.png"]
 
 
 def draw_figure_9(
-    path: Path,
+    folder: Path,
     networks: dict[str, Trained],
-    typical: Sequence[Scored],
+    results: Sequence[Scored],
     held: FactorImages,
-) -> None:
+) -> list[str]:
     """Maps of the two strongest latents, with and without the attention loss.
 
     Liu et al. 2020, Figure 9: of the first objective that is there in both ways, at the
-    tap of the loss. Nothing is drawn where there is none.
+    tap of the loss and its largest weight; the typical run without the loss beside that
+    of the same seed with it. Nothing is drawn where there is none.
     """
-    pairs = [
-        (plain, other)
-        for plain, other in itertools.product(typical, typical)
-        if plain.group.tap is None
-        and other.group.objective == ATTENTION + plain.group.objective
-    ]
-    if not pairs:
-        return
-    plain, other = pairs[0]
+    pair = _with_and_without(results)
+    if pair is None:
+        return []
+    tap = pair[1].group.tap or ""
     images = held.images(_spread(held))
     maps, latents = {}, {}
-    for scored in (plain, other):
+    for scored in pair:
         name = f"{scored.group.objective}\n{values_text(scored.run)}"
         maps[name], latents[name] = _strongest_maps(
-            networks[scored.group.name], scored, images, tap=other.group.tap or ""
+            networks[scored.group.name], scored, images, tap=tap
         )
     plots.save_attention_pair(
-        path,
+        folder / "figure9.png",
         np.asarray(images),
         maps,
         latents,
-        title=f"{held.source}: maps of the two strongest latents at {other.group.tap}",
+        title=f"{held.source}, seed {pair[0].run.seed}: maps of the two strongest "
+        f"latents at {tap}",
     )
+    return ["figure9.png"]
+
+
+def _with_and_without(results: Sequence[Scored]) -> tuple[Scored, Scored] | None:
+    settings = by_setting(results).values()
+    for plain in (typical_run(members) for members in settings):
+        others = [
+            other
+            for other in results
+            if plain.group.tap is None
+            and other.group.objective == ATTENTION + plain.group.objective
+            and other.run.seed == plain.run.seed
+            and plain.run.values.items() <= other.run.values.items()
+        ]
+        if others:
+            return plain, max(others, key=lambda other: other.run.values["attention"])
+    return None
 
 
 def _strongest_maps(trained: Trained, scored: Scored, images: Array, *, tap: str):
@@ -164,45 +180,23 @@ def _spread(held: FactorImages) -> Array:
     return jnp.linspace(0, held.grid.size - 1, EXAMPLES + 2).astype(int)[1:-1]
 
 
-def _traverse(
-    trained: Trained, scored: Scored, held: FactorImages
-) -> Float[np.ndarray, "latent step height width channel"]:
-    """From the posterior mean of the image in the middle of the grid."""
-    variables = {"params": trained.params_of(scored.number)}
-
-    def decode(latents: Array) -> Array:
-        decoded = trained.model.apply(variables, latents, method="decode")
-        return jax.nn.sigmoid(jnp.asarray(decoded))
-
-    image = held.images(jnp.array([held.grid.size // 2]))
-    mean = encode(trained.model, variables, image).mean[0]
-    within = latent.prior_range(len(mean), deviations=DEVIATIONS)
-    walks = latent.traversals(mean, within, steps=FRAMES)
-    return np.asarray(latent.decode_all(decode, walks))
-
-
-def _draw_curves(path: Path, trained: Trained) -> None:
+def draw_curves(folder: Path, trained: Trained) -> list[str]:
     """A line a setting of the group, over training."""
     places: dict[str, list[int]] = {}
     for number, run in enumerate(trained.group.runs):
-        places.setdefault(values_text(run) or trained.group.objective, []).append(
-            number
-        )
-    shown = dict(itertools.islice(places.items(), len(LINES)))
+        setting = values_text(run) or trained.group.objective
+        places.setdefault(setting, []).append(number)
+    file = f"curves-{trained.group.name.replace(' ', '-')}.png"
     plots.save_metric_curves(
-        path,
+        folder / file,
         np.array([line["step"] for line in trained.history]),
         {
             title: {
                 text: np.array([line[name] for line in trained.history]).T[own]
-                for text, own in shown.items()
+                for text, own in places.items()
             }
             for name, title in CURVES.items()
         },
         title=trained.group.name,
     )
-
-
-def _file(name: str) -> str:
-    """Of a name, what every file system takes."""
-    return name.replace(",", "").replace(" ", "-")
+    return [file]

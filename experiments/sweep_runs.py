@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
+from experiments.console import say
 from experiments.objectives import (
     AttentionTerm,
     Objective,
@@ -26,11 +28,21 @@ from experiments.regularisers import (
     FactorVAE,
     InfoVAE,
 )
-from experiments.representation import brief_figures, represent
-from experiments.sweep import ATTENTION, Group, Run, Sweep
+from experiments.representation import (
+    Evaluation,
+    brief_figures,
+    collapse,
+    represent,
+)
+from experiments.sweep import ATTENTION, Group, Run, Sweep, run_name
 from vae_jax import attention, models, train
 from vae_jax.factor_images import FactorImages
 
+_RULES = {
+    "paper": attention.PAPER,
+    # Of its disentangling runs; its anomaly maps, `attention.REPRO2021`, are others.
+    "repro2021": attention.Rule(rectify_at="channel", resize="bilinear_aligned"),
+}
 _SHARED = (
     "network",
     "latents",
@@ -43,6 +55,8 @@ _SHARED = (
     "discriminator_width",
     "discriminator_learning_rate",
     "pairs",
+    "map_rule",
+    "map_size",
     "second_order",
 )
 """Fields of a sweep that the numbers of every run may depend on."""
@@ -63,6 +77,11 @@ class Trained(NamedTuple):
         return _of_run(self.params, run)
 
 
+def group_folder(sweep: Sweep, group: Group) -> Path:
+    """Where a group has its checkpoints, metrics and scores."""
+    return sweep.folder / "runs" / group.name.replace(" ", "-")
+
+
 def check(sweep: Sweep, data: FactorImages) -> None:
     """Raises a ValueError for what would fail only when its group is trained."""
     model = build_model(sweep, data)
@@ -76,21 +95,32 @@ def check(sweep: Sweep, data: FactorImages) -> None:
             f"--taps: there is no {missing[0]!r}; taps of this network: "
             f"{', '.join(maps)}."
         )
+    is_annealed = any("annealed-vae" in each for each in sweep.objectives)
+    if is_annealed and sweep.steps < sweep.annealing_steps:
+        share = sweep.steps / sweep.annealing_steps
+        say(
+            f"annealed-vae: after {sweep.steps} of {sweep.annealing_steps} "
+            f"--annealing-steps the capacity is at {share:.1%} of its value."
+        )
 
 
 def train_group(
-    sweep: Sweep, group: Group, data: FactorImages, held: FactorImages
+    sweep: Sweep, group: Group, data: FactorImages, evaluation: Evaluation
 ) -> Trained:
     """Trains, or goes on training, all runs of a group at once.
 
-    Batches are drawn from `data`; `held` is what evaluations are made on.
+    Batches are drawn from `data`.
     """
     model = build_model(sweep, data)
-    objective = build_objective(sweep, group, dataset_size=data.grid.size)
+    objective = build_objective(sweep, group, model, dataset_size=data.grid.size)
     term = None
     if group.tap is not None:
         term = AttentionTerm(
-            tap=group.tap, pairs=sweep.pairs, second_order=sweep.second_order
+            tap=group.tap,
+            pairs=sweep.pairs,
+            rule=_RULES[sweep.map_rule],
+            resolution=sweep.map_size,
+            second_order=sweep.second_order,
         )
     optimizer = _optimizer(sweep, objective)
     mesh = train.runs_mesh(len(group.runs))
@@ -101,11 +131,11 @@ def train_group(
         mesh=mesh,
     )
     loss_fn = make_loss_fn(model, objective, attention_term=term)
-    folder = sweep.folder / "runs" / group.name.replace(" ", "-")
+    if mesh.size < (devices := len(jax.devices())):
+        say(f"{len(group.runs)} runs divide over {mesh.size} of {devices} devices.")
+    folder = group_folder(sweep, group)
     every = math.ceil(sweep.steps / sweep.evaluations)
-    with train.Checkpoints(
-        folder, config=_identity(sweep, group, data, held), may_change=("steps",)
-    ) as checkpoints:
+    with train.Checkpoints(folder, config=_identity(sweep, group, data)) as checkpoints:
         state = train.fit(
             state,
             train.make_train_step(loss_fn, optimizer),
@@ -113,11 +143,12 @@ def train_group(
                 functools.partial(_draw, objective, sweep.batch_size),
                 data,
                 _hyper(group, objective, term),
+                [run_name(run) for run in group.runs],
             ),
             steps=sweep.steps,
             mesh=mesh,
             checkpoints=checkpoints,
-            evaluate=lambda state: _figures(model, _gathered(state, mesh), held),
+            evaluate=lambda state: _figures(model, _gathered(state, mesh), evaluation),
             steps_per_call=sweep.steps_per_call,
             evaluate_every=every,
             checkpoint_every=every,
@@ -152,8 +183,13 @@ def build_model(sweep: Sweep, data: FactorImages) -> models.VAE:
     return model
 
 
-def build_objective(sweep: Sweep, group: Group, *, dataset_size: int) -> Objective:
-    """The objective of a group, without its attention loss and its weights."""
+def build_objective(
+    sweep: Sweep, group: Group, model: models.VAE, *, dataset_size: int
+) -> Objective:
+    """The objective of a group, without its attention loss and its weights.
+
+    A discriminator starts as the network does.
+    """
     match group.objective.removeprefix(ATTENTION):
         case "vae" | "beta-vae":
             return BetaVAE()
@@ -163,7 +199,9 @@ def build_objective(sweep: Sweep, group: Group, *, dataset_size: int) -> Objecti
             return BetaTCVAE(dataset_size, sweep.estimator)
         case "factor-vae":
             discriminator = models.Discriminator(
-                sweep.discriminator_layers, sweep.discriminator_width
+                sweep.discriminator_layers,
+                sweep.discriminator_width,
+                model.encoder.scheme,
             )
             return FactorVAE(discriminator, sweep.second_batch)
         case "dip-vae-i":
@@ -217,8 +255,11 @@ def _init(model: models.VAE, objective: Objective, key: Array) -> tuple[PyTree, 
     vae_key, discriminator_key = jax.random.split(key)
     params = {"vae": models.init(model, key=vae_key)["params"]}
     if isinstance(objective, FactorVAE):
-        latents = jnp.zeros((1, model.encoder.latents))
-        variables = objective.discriminator.init(discriminator_key, latents)
+        variables = models.init_discriminator(
+            objective.discriminator,
+            latents=model.encoder.latents,
+            key=discriminator_key,
+        )
         params["discriminator"] = variables["params"]
     return params, {}
 
@@ -233,9 +274,7 @@ def _draw(
     return batch
 
 
-def _identity(
-    sweep: Sweep, group: Group, data: FactorImages, held: FactorImages
-) -> dict[str, Any]:
+def _identity(sweep: Sweep, group: Group, data: FactorImages) -> dict[str, Any]:
     """What a checkpoint must be of to be gone on with."""
     return {
         "objective": group.objective,
@@ -243,7 +282,6 @@ def _identity(
         "runs": [{"seed": run.seed, **run.values} for run in group.runs],
         "network": {name: getattr(sweep, name) for name in _SHARED},
         "data": {"source": data.source, "sizes": list(data.grid.sizes)},
-        "held": list(held.grid.sizes),
     }
 
 
@@ -259,12 +297,16 @@ def _of_run(params: PyTree, run: int) -> PyTree:
 
 
 def _figures(
-    model: models.VAE, params: PyTree, held: FactorImages
+    model: models.VAE, params: PyTree, evaluation: Evaluation
 ) -> dict[str, np.ndarray]:
-    """Of each run, for the curves over training."""
+    """Of each run, for the curves over training; says how many have collapsed."""
     runs = len(jax.tree.leaves(params)[0])
-    rows = [
-        brief_figures(represent(model, _of_run(params, i), held), held.grid.sizes)
-        for i in range(runs)
-    ]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    encoded = (
+        represent(model, _of_run(params, i), evaluation.images) for i in range(runs)
+    )
+    rows = [brief_figures(each, evaluation) for each in encoded]
+    nats = evaluation.collapse_nats
+    found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    if collapsed := sum(bool(collapse(kl, threshold_nats=nats)) for kl in found["kl"]):
+        say(f"{collapsed} of {runs} runs: no latent has a KL of {nats:g} nats (yet)")
+    return found

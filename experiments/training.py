@@ -22,6 +22,7 @@ from vae_jax import losses, models, train
 from vae_jax.data import pipeline
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData, ImageSource
+from vae_jax.metrics import latents
 
 _MAY_CHANGE = tuple(
     f"settings.{name}"
@@ -128,24 +129,36 @@ def make_loss_fn(explainer: Explainer, *, beta: float) -> train.LossFn:
 
 
 def make_validation(explainer: Explainer, images: HostImages, *, beta: float):
-    """A function from a training state to its loss on held-out images.
+    """A function from a training state to its loss on held-out images, and more.
 
-    It is that of training, but at the posterior mean, so that no draw decides.
+    The loss is that of training, but at the posterior mean, so that no draw decides.
+    Beside it: the negative ELBO, whatever beta is, and how the latents are used.
     """
 
     @jax.jit
-    def terms_of(variables: Variables, batch: Array) -> losses.NegativeElbo:
+    def terms_of(variables: Variables, batch: Array):
         output = at_posterior_mean(explainer.model, variables, batch)
-        return losses.negative_elbo(
+        terms = losses.negative_elbo(
             explainer.likelihood(batch, output.decoded),
             losses.gaussian_kl(output.mean, output.logvar),
             beta=beta,
         )
+        return terms, output.mean, output.logvar
 
-    def validate(state: train.TrainState) -> dict[str, float]:
+    def validate(state: train.TrainState) -> dict[str, float | np.ndarray]:
         variables = _variables(state)
-        terms = over_batches(functools.partial(terms_of, variables), images)
-        return {name: float(value.mean()) for name, value in terms._asdict().items()}
+        terms, mean, logvar = over_batches(
+            functools.partial(terms_of, variables), images
+        )
+        figures: dict[str, float | np.ndarray] = {
+            name: float(term.mean()) for name, term in terms._asdict().items()
+        }
+        figures["negative_elbo"] = figures["distortion"] + figures["rate"]
+        if len(mean) < 2:
+            return figures
+        use = latents.latent_use(jnp.asarray(mean), jnp.asarray(logvar))
+        active = float(use.is_active.sum())
+        return figures | {"active_units": active, "kl": np.asarray(use.kl)}
 
     return validate
 

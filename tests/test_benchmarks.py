@@ -20,6 +20,7 @@ SCRIPTS = (
     "anogan",
     "autoencoder",
     "dsprites",
+    "disentanglement_metrics",
 )
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 SPREAD = ["p10", "median", "p90"]
@@ -155,6 +156,16 @@ def test_dsprites():
         assert_spreads(record["torch_over_ours"], ours)
     assert record["parameters"]["vae"] == 690_517
     assert_torch(record, complaints)
+
+
+def test_disentanglement_metrics():
+    record, _ = run("disentanglement_metrics", "--sizes", "3", "2", "4", "4", "4")
+    assert record["examples"] == 384
+    timed = set(record["seconds"])
+    assert {"factor_vae", "mig_density", "sap", "dci_logistic", "total"} <= timed
+    assert_spreads(record["seconds"], timed)
+    assert set(record["first_seconds"]) == timed
+    assert "trees_seconds" not in record
 
 
 def test_the_ways_to_the_maps_that_are_compared_give_the_same_maps(benchmarks_on_path):

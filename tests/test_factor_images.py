@@ -126,3 +126,51 @@ def test_rgb_images_are_scaled_to_one(monkeypatch):
 def test_bad_steps_are_refused():
     with pytest.raises(ValueError, match="every: steps must be 5 positive numbers"):
         factor_images.procedural_dsprites((1, 1, 1, 1, 0))
+
+
+def test_coloured_sprites_have_one_colour_each(sprites):
+    coloured = sprites.as_variant("colour")
+    assert coloured.source == "dSprites-compatible, procedural, colour"
+    index = jnp.arange(6)
+    images, plain = coloured.images(index), sprites.images(index)
+    assert images.shape == (6, 64, 64, 3)
+    colours = images.max((1, 2))
+    np.testing.assert_array_equal(images, plain * colours[:, None, None])
+    assert float(colours.min()) >= 0.5
+    assert len(np.unique(colours)) == colours.size
+
+
+def test_sprites_are_white_on_noise_that_only_a_key_changes(sprites):
+    noisy = sprites.as_variant("noisy")
+    index = jnp.array([3, 7])
+    images, plain = noisy.images(index), sprites.images(index)
+    np.testing.assert_array_equal(noisy.images(index[1:]), images[1:])
+    assert bool((noisy.images(index, key=jax.random.key(1)) != images).any())
+    background = np.asarray(images)[np.broadcast_to(plain == 0, images.shape)]
+    assert stats.kstest(background, "uniform").pvalue > 0.01
+    assert bool((jnp.where(plain == 1, images, 1) == 1).all())
+
+
+def test_draws_of_a_variant_are_of_its_sprites(sprites):
+    noisy = sprites.as_variant("noisy")
+    (first, classes), (other, _) = (
+        noisy.sample(jax.random.key(seed), 4) for seed in (0, 1)
+    )
+    white = drawn(sprites.grid, classes) == 1
+    assert bool((jnp.where(white, first, 1) == 1).all())
+    fixed = jnp.ones(classes.shape, bool)
+    again, _ = noisy.sample_matching(jax.random.key(2), classes, fixed)
+    assert bool((jnp.where(white, again, 1) == 1).all())
+    assert bool((again != first).any())
+    assert bool((other != first).any())
+
+
+def test_a_variant_is_kept_by_a_part_and_wants_white_sprites(sprites):
+    part = sprites.as_variant("colour").every((1, 1, 1, 1, 2))
+    assert part.variant == "colour"
+    assert sprites.as_variant("plain") is sprites
+    assert sprites.every((1, 1, 1, 1, 1)) is sprites
+    pixels = jnp.zeros((2, 64, 64, 3), jnp.uint8)
+    rgb = factor_images.FactorImages(pixels, FactorGrid(("a",), (2,)), "Shapes3D")
+    with pytest.raises(ValueError, match=r"colour wants white sprites .* Shapes3D"):
+        rgb.as_variant("colour")

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from vae_jax.data import dsprites
 from vae_jax.data.factors import FactorGrid, GridImages
 
+Variant = Literal["plain", "colour", "noisy"]
+
 
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["stored"],
-    meta_fields=["grid", "source"],
+    meta_fields=["grid", "source", "variant"],
 )
 @dataclasses.dataclass(frozen=True)
 class FactorImages:
@@ -32,28 +34,63 @@ class FactorImages:
     grid: FactorGrid
     source: str
     """What it is, for tables."""
+    variant: Variant = "plain"
+    """What `images` makes of them: sprites in a random colour, or on noise."""
 
     def images(
-        self, index: Int[Array, " batch"]
+        self, index: Int[Array, " batch"], *, key: Key[Array, ""] | None = None
     ) -> Float[Array, "batch height width channel"]:
-        """The images at these places, in [0, 1]."""
+        """The images at these places, in [0, 1].
+
+        A variant's colour or noise is drawn from the place and `key`; without a key it
+        is always the same.
+        """
         stored = self.stored[index]
-        if stored.ndim == 2:
-            return dsprites.unpack(stored, xp=jnp)[..., None].astype(jnp.float32)
-        return stored.astype(jnp.float32) / 255
+        if stored.ndim > 2:
+            return stored.astype(jnp.float32) / 255
+        plain = dsprites.unpack(stored, xp=jnp)[..., None].astype(jnp.float32)
+        key = jax.random.key(0) if key is None else key
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(index)
+        match self.variant:
+            case "plain":
+                return plain
+            case "colour":
+                return dsprites.colour(plain, _uniform(keys, (3,)))
+            case "noisy":
+                return dsprites.noisy(plain, _uniform(keys, (*plain.shape[1:3], 3)))
+
+    def as_variant(self, variant: Variant) -> "FactorImages":
+        """The same sprites in random colours, or on noise, of three channels each.
+
+        Raises:
+            ValueError: The images have colours of their own.
+        """
+        if variant == "plain":
+            return self
+        if self.stored.ndim > 2:
+            raise ValueError(
+                f"as_variant: {variant} wants white sprites on black, got "
+                f"{self.source}."
+            )
+        source = f"{self.source}, {variant}"
+        return dataclasses.replace(self, source=source, variant=variant)
 
     def every(self, steps: Sequence[int]) -> "FactorImages":
         """The images of `grid.every(steps)` alone."""
         grid = self.grid.every(steps)
+        if grid == self.grid:
+            return self
         classes = grid.classes(jnp.arange(grid.size)) * jnp.array([steps])
-        return FactorImages(self.stored[self.grid.index(classes)], grid, self.source)
+        stored = self.stored[self.grid.index(classes)]
+        return dataclasses.replace(self, stored=stored, grid=grid)
 
     def sample(
         self, key: Key[Array, ""], number: int
     ) -> tuple[Float[Array, "batch height width channel"], Int[Array, "batch factor"]]:
         """Images with all factors independent and uniform, and the factors' classes."""
-        index = jax.random.randint(key, (number,), 0, self.grid.size)
-        return self.images(index), self.grid.classes(index)
+        place_key, variant_key = jax.random.split(key)
+        index = jax.random.randint(place_key, (number,), 0, self.grid.size)
+        return self.images(index, key=variant_key), self.grid.classes(index)
 
     def sample_matching(
         self,
@@ -62,9 +99,10 @@ class FactorImages:
         fixed: Bool[Array, "batch factor"],
     ) -> tuple[Float[Array, "batch height width channel"], Int[Array, "batch factor"]]:
         """As `sample`, but the `fixed` factors are those of `classes`."""
-        drawn = jax.random.randint(key, (len(classes),), 0, self.grid.size)
+        place_key, variant_key = jax.random.split(key)
+        drawn = jax.random.randint(place_key, (len(classes),), 0, self.grid.size)
         classes = jnp.where(fixed, classes, self.grid.classes(drawn))
-        return self.images(self.grid.index(classes)), classes
+        return self.images(self.grid.index(classes), key=variant_key), classes
 
 
 def procedural_dsprites(
@@ -96,6 +134,10 @@ def load_shapes3d(data_dir: str | Path) -> FactorImages:
     from vae_jax.data import shapes3d  # needs TensorFlow Datasets, the rest not
 
     return _on_device(shapes3d.load(data_dir))
+
+
+def _uniform(keys: Key[Array, " batch"], shape: tuple[int, ...]) -> Array:
+    return jax.vmap(lambda key: jax.random.uniform(key, shape))(keys)
 
 
 def _on_device(images: GridImages) -> FactorImages:

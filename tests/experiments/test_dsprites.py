@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import dsprites, sweep_runs
+from experiments import dsprites, sweep_pictures, sweep_runs, sweep_scores
+from experiments.representation import Evaluation
 from vae_jax import factor_images
+from vae_jax.metrics.disentanglement import STANDARD
 
 CONFIG = dataclasses.replace(
     dsprites.PRESETS["quick"],
@@ -44,6 +46,11 @@ def small():
 
 
 @pytest.fixture(scope="module")
+def evaluation(small):
+    return Evaluation(small.every(CONFIG.held_steps), STANDARD, False, 0.5)
+
+
+@pytest.fixture(scope="module")
 def run(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dsprites")
     with pytest.MonkeyPatch.context() as patch:
@@ -67,6 +74,9 @@ def test_results_are_files_that_other_tools_read(run):
     saved = json.loads((folder / "results.json").read_text())
     assert saved["rows"] == rows
     assert [each["seed"] for each in saved["runs"]] == [0, 1, 0, 1]
+    assert saved["unfinished"] == []
+    for each in saved["runs"]:
+        assert sum(each["kl"]) == pytest.approx(each["rate"], rel=1e-4)
     mean = np.mean([each["rate"] for each in saved["runs"][:2]])
     assert rows[0]["rate"] == pytest.approx(mean)
     with (folder / "results.csv").open() as file:
@@ -86,19 +96,149 @@ def test_the_pictures_of_the_paper_are_drawn_and_those_of_each_setting(run):
 
 
 def test_a_finished_sweep_gives_the_same_table_again(run, small, monkeypatch):
-    """Nothing is trained: every group resumes at its last step."""
+    """Nothing is trained or scored: groups resume at their last step."""
     folder, rows = run
     monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
+    monkeypatch.setattr(sweep_scores, "_score", None)
     assert dsprites.main(at(folder)) == rows
 
 
-def test_runs_of_a_group_are_those_of_the_same_seed_alone(run, small, tmp_path):
+def test_scores_are_kept_for_what_they_were_made_of_alone(run, evaluation):
+    sweep = at(run[0]).sweep
+    group = sweep.groups()[0]
+    kept = sweep_scores.kept_scores(sweep, group, evaluation)
+    assert [scored.number for scored in kept] == [0, 1]
+    assert kept[0].scores["udr_spearman"] >= 0
+    for other in (
+        evaluation._replace(trees=True),
+        evaluation._replace(protocol=sweep_scores.protocol_named("repro2021")),
+        evaluation._replace(images=evaluation.images.every((1, 1, 1, 1, 2))),
+    ):
+        assert sweep_scores.kept_scores(sweep, group, other) == []
+    longer = dataclasses.replace(sweep, steps=3)
+    assert sweep_scores.kept_scores(longer, group, evaluation) == []
+
+
+def test_a_broken_file_of_scores_is_made_anew(run, small, evaluation):
+    sweep = at(run[0]).sweep
+    group = sweep.groups()[0]
+    (kept, _) = sweep_scores.kept_scores(sweep, group, evaluation)
+    file = sweep_runs.group_folder(sweep, group) / "scores" / "0.npz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert sweep_scores.kept_scores(sweep, group, evaluation) == []
+    trained = sweep_runs.train_group(sweep, group, small, evaluation)
+    again = sweep_scores.score_group(sweep, trained, evaluation)
+    assert again[0].scores == pytest.approx(kept.scores)
+    np.testing.assert_array_equal(again[0].votes, kept.votes)
+    assert len(file.read_bytes()) == len(whole)
+
+
+def test_a_sweep_started_again_keeps_what_it_found_of_later_groups(
+    run, small, monkeypatch
+):
+    folder, rows = run
+    monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_pictures, "draw_all", stop)
+    monkeypatch.setattr(sweep_runs, "train_group", _once(sweep_runs.train_group))
+    with pytest.raises(KeyboardInterrupt):
+        dsprites.main(at(folder))
+    assert json.loads((folder / "results.json").read_text())["rows"] == rows
+
+
+def _once(function):
+    """`function`, which is interrupted when it is called again."""
+    called = []
+
+    def wrapped(*arguments):
+        if called:
+            raise KeyboardInterrupt
+        called.append(arguments)
+        return function(*arguments)
+
+    return wrapped
+
+
+def test_a_group_that_diverges_does_not_stop_the_others(
+    small, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
+    config = at(tmp_path, objectives=("factor-vae", "vae"), gamma=(1e38,), seeds=1)
+    with pytest.raises(FloatingPointError, match="runs of factor-vae diverged"):
+        dsprites.main(config)
+    shown = capsys.readouterr()
+    assert "in run gamma 1e+38, seed 0" in shown.err
+    assert "Going on with the next group" in shown.err
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert [row["objective"] for row in saved["rows"]] == ["vae"]
+    assert saved["unfinished"] == ["factor-vae"]
+    assert (tmp_path / "figure8.png").exists()
+    assert not (tmp_path / "figure9.png").exists()
+    assert "figure8.png" in shown.out
+    assert "figure9.png" not in shown.out
+
+
+def test_the_typical_of_two_runs_is_the_lower(run, evaluation):
+    sweep = at(run[0]).sweep
+    low, high = sweep_scores.kept_scores(sweep, sweep.groups()[0], evaluation)
+    low.scores["factor_vae"], high.scores["factor_vae"] = 0.4, 0.6
+    assert sweep_pictures.typical_run([high, low]) is low
+    higher = high._replace(scores={"factor_vae": 0.7})
+    assert sweep_pictures.typical_run([higher, high, low]) is high
+
+
+def test_figure_9_compares_the_same_seed_at_the_largest_weight(run, evaluation):
+    sweep = at(run[0]).sweep
+    plain, ours = (
+        sweep_scores.kept_scores(sweep, group, evaluation) for group in sweep.groups()
+    )
+    stronger = ours[0].group._replace(
+        runs=tuple(
+            run._replace(values={**run.values, "attention": 40.0})
+            for run in ours[0].group.runs
+        )
+    )
+    more = [scored._replace(group=stronger) for scored in ours]
+    pair = sweep_pictures._with_and_without([*plain, *ours, *more])
+    assert pair[0].run.seed == pair[1].run.seed
+    assert pair[1].run.values == {"gamma": 40.0, "attention": 40.0}
+    assert sweep_pictures._with_and_without(plain) is None
+
+
+def test_curves_and_tables_are_by_the_same_protocol(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
+    config = dataclasses.replace(
+        at(tmp_path, objectives=("vae",), seeds=1), protocol="repro2021"
+    )
+    (row,) = dsprites.main(config)
+    lines = (tmp_path / "runs" / "vae" / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert last["kind"] == "evaluation"
+    assert last["factor_vae"] == [pytest.approx(row["factor_vae"])]
+    assert np.shape(last["kl"]) == (1, 3)
+
+
+def test_images_of_a_variant_have_colours(small, monkeypatch):
+    monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
+    data, evaluation = dsprites.load(dataclasses.replace(CONFIG, variant="noisy"))
+    assert data.source.endswith(", noisy")
+    assert evaluation.images.source == data.source
+    model = sweep_runs.build_model(CONFIG.sweep, data)
+    assert model.image_shape == (64, 64, 3)
+
+
+def test_runs_of_a_group_are_those_of_the_same_seed_alone(
+    run, small, evaluation, tmp_path
+):
     """Trained side by side or one by one, up to the rounding of sums."""
     folder, _ = run
     whole, alone = at(folder).sweep, at(tmp_path, seeds=1, seed=1).sweep
-    held = small.every(CONFIG.held_steps)
-    both = sweep_runs.train_group(whole, whole.groups()[0], small, held)
-    one = sweep_runs.train_group(alone, alone.groups()[0], small, held)
+    both = sweep_runs.train_group(whole, whole.groups()[0], small, evaluation)
+    one = sweep_runs.train_group(alone, alone.groups()[0], small, evaluation)
     for ours, theirs in zip(
         jax.tree.leaves(both.params_of(1)),
         jax.tree.leaves(one.params_of(0)),
@@ -107,12 +247,11 @@ def test_runs_of_a_group_are_those_of_the_same_seed_alone(run, small, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_another_setting_in_the_same_folder_is_refused(run, small):
+def test_another_setting_in_the_same_folder_is_refused(run, small, evaluation):
     folder, _ = run
     other = at(folder, gamma=(10.0,)).sweep
-    held = small.every(CONFIG.held_steps)
-    with pytest.raises(ValueError, match="gamma"):
-        sweep_runs.train_group(other, other.groups()[0], small, held)
+    with pytest.raises(ValueError, match=r"runs\.0\.gamma: 40\.0 -> 10\.0"):
+        sweep_runs.train_group(other, other.groups()[0], small, evaluation)
 
 
 def test_a_factor_of_which_one_value_is_left_is_named(small, monkeypatch):

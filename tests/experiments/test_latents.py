@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import latent_pictures, latents, localisation, runner
+from experiments import latent_pictures, latents, localisation, runner, traversals
 from vae_jax import train
 from vae_jax.data import mnist as data
 
@@ -27,7 +27,8 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def few_points():
     with pytest.MonkeyPatch.context() as patch:
-        for name, few in (("POINTS", 7), ("FRAMES", 3), ("MANIFOLD", 4), ("PLANE", 8)):
+        patch.setattr(traversals, "FRAMES", 3)
+        for name, few in (("POINTS", 7), ("MANIFOLD", 4), ("PLANE", 8)):
             patch.setattr(latent_pictures, name, few)
         yield
 

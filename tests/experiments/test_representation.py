@@ -3,9 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.representation import brief_figures, represent
+from experiments.representation import (
+    Evaluation,
+    brief_figures,
+    collapse,
+    represent,
+)
 from vae_jax import losses, models
 from vae_jax.factor_images import procedural_dsprites
+from vae_jax.metrics.disentanglement import STANDARD
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +58,18 @@ def test_the_distortion_is_that_of_a_sample_of_the_posterior(network, data):
 
 
 def test_the_figures_are_means_over_the_grid(found, data):
-    figures = brief_figures(found, data.grid.sizes)
+    figures = brief_figures(found, Evaluation(data, STANDARD, False, 0.5))
     assert figures["distortion"] == pytest.approx(found.distortion.mean(), rel=1e-5)
     assert figures["rate"] == pytest.approx(found.kl.sum(1).mean(), rel=1e-5)
     expected = figures["distortion"] + figures["rate"]
     assert figures["negative_elbo"] == pytest.approx(expected)
+    np.testing.assert_allclose(figures["kl"], found.kl.mean(0), rtol=1e-5)
     active = (found.mean.var(0, ddof=1) > 0.01).sum()
     assert figures["active_units"] == active
     assert 0 <= figures["factor_vae"] <= 1
+
+
+def test_a_network_has_collapsed_if_no_latent_reaches_the_threshold():
+    kl = np.array([0.1, 0.4])
+    assert "no latent has a KL of 0.5 nats" in collapse(kl, threshold_nats=0.5)
+    assert collapse(kl, threshold_nats=0.4) is None

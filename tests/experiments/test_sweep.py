@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from experiments import dsprites
-from experiments.sweep import SWEPT, Sweep
+from experiments.sweep import SWEPT, Sweep, run_name
 
 SWEEP = Sweep(
     workdir="here",
@@ -60,7 +60,14 @@ def test_an_objective_named_twice_is_trained_once():
             {"batch_size": 7, "second_batch": "half"},
             "--batch-size must be even for --second-batch half, got 7",
         ),
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
+        ({"seed": -1}, r"--seed must be at least 0, .* got -1"),
+        ({"seed": 2**31}, r"--seed must .* --seeds 3 at most 2147483644, got 2147"),
+        ({"taps": ()}, "--taps: ad- objectives want at least one"),
+        ({"latents": 1}, "--latents must be at least 2 for ad-factor-vae, .* got 1"),
+        (
+            {"objectives": ("beta-tcvae",), "batch_size": 1},
+            "--batch-size must be at least 2 for beta-tcvae, .* got 1",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(changes, complaint):
@@ -86,3 +93,36 @@ def test_the_study_is_that_of_locatello_et_al():
 def test_steps_of_the_held_out_grid_are_at_least_one():
     with pytest.raises(ValueError, match="--held-steps must be at least 1 each"):
         dsprites.Config(held_steps=(1, 1, 0, 1, 1))
+
+
+@pytest.mark.parametrize("nats", [-1.0, float("nan"), float("inf")])
+def test_the_threshold_of_collapse_is_a_number_from_zero(nats):
+    with pytest.raises(ValueError, match="--collapse-nats must be a number from 0"):
+        dsprites.Config(collapse_nats=nats)
+
+
+def test_presets_have_the_published_numbers():
+    presets = {name: preset.sweep for name, preset in dsprites.PRESETS.items()}
+    for name in ("locatello", "burgess", "kim", "repro_ad"):
+        assert (presets[name].steps, presets[name].batch_size) == (300_000, 64)
+        assert presets[name].discriminator_width == 1000
+        assert presets[name].gamma[-1] in (40.0, 100.0)
+    assert [presets[n].learning_rate for n in ("locatello", "kim")] == [1e-4, 1e-4]
+    assert presets["burgess"].learning_rate == 5e-4
+    assert presets["burgess"].capacity == (25.0,)
+    assert presets["locatello"].beta == (1.0, 2.0, 4.0, 6.0, 8.0, 16.0)
+    assert presets["locatello"].tc_beta == (1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+    assert presets["locatello"].annealing_steps == 100_000
+    assert (presets["chen"].batch_size, presets["chen"].learning_rate) == (2048, 1e-3)
+    repro = presets["repro_ad"]
+    assert repro.latents == 32
+    assert repro.discriminator_layers == 5
+    assert repro.attention == (1 / 64, 20 / 64, 40 / 64, 80 / 64)
+    assert (repro.map_rule, repro.map_size) == ("repro2021", "image")
+    assert not repro.second_order
+
+
+def test_a_run_is_named_by_its_values_and_seed():
+    run = SWEEP.groups()[2].runs[1]
+    assert run_name(run) == "gamma 10, attention 1, seed 6"
+    assert run_name(SWEEP.groups()[0].runs[0]) == "seed 5"

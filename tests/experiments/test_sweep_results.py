@@ -6,7 +6,7 @@ from scipy import stats
 
 from experiments import sweep_results
 from experiments.sweep import Group, Run
-from experiments.sweep_results import Scored
+from experiments.sweep_scores import Scored
 
 PLAIN = Group("factor-vae", None, tuple(Run(s, {"gamma": 40.0}) for s in range(3)))
 OURS = Group(
@@ -17,8 +17,9 @@ OURS = Group(
 
 
 def scored(group, factor_vae):
+    arrays = np.zeros(2), np.zeros((5, 2), int), np.zeros((2, 5)), np.zeros((4, 2))
     return [
-        Scored(group, number, {"factor_vae": score}, None, np.zeros(2))
+        Scored(group, number, {"factor_vae": score}, *arrays)
         for number, score in enumerate(factor_vae)
     ]
 
@@ -77,3 +78,17 @@ def test_a_score_that_one_seed_does_not_have_is_left_out():
     (row,) = sweep_results.summarise(results)
     assert "sap" not in row
     assert row["factor_vae"] == pytest.approx(0.6)
+
+
+def test_of_many_comparisons_the_intervals_hold_together():
+    """A gain that would do by itself is not enough as one of twenty."""
+    groups = [Group("ad-factor-vae", f"relu{i}", OURS.runs) for i in range(20)]
+    plain = scored(PLAIN, [0.5, 0.6, 0.7])
+    gains = [[0.56, 0.70, 0.76], *19 * [[0.5, 0.6, 0.7]]]
+    others = [scored(group, gain) for group, gain in zip(groups, gains, strict=True)]
+    (alone,) = sweep_results.verdict(plain + others[0])
+    assert "at 95.0%" in alone
+    assert alone.endswith(": helps.")
+    lines = sweep_results.verdict([*plain, *(one for each in others for one in each)])
+    assert "at 99.8%" in lines[0]
+    assert lines[0].endswith(": within the noise of seeds.")

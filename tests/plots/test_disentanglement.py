@@ -39,6 +39,9 @@ def test_an_interval_of_the_mean_is_students():
     shifted = values - values.mean() + half
     assert stats.ttest_1samp(shifted, 0).pvalue == pytest.approx(0.05)
     assert plots.confidence(values[:1]) == 0
+    assert plots.confidence(values, coverage=0.5) == pytest.approx(
+        0.816497 * np.sqrt(7 / 3)
+    )
 
 
 def test_a_scatter_has_a_colour_for_each_objective(tmp_path):
@@ -56,8 +59,8 @@ def test_labels_of_a_scatter_do_not_overlap_even_where_points_do():
     shown = settings(5, seeds=1)
     for setting in shown:
         axis.plot(setting.x, setting.y, "o")
-    colours = {setting.objective: "black" for setting in shown}
-    disentanglement._label_apart(figure, axis, shown, colours)
+    styles = drawing.style_each([setting.objective for setting in shown])
+    disentanglement._label_apart(figure, axis, shown, styles)
     boxes = [text.get_window_extent() for text in axis.texts]
     assert [text.get_text() for text in axis.texts] == [s.label for s in shown]
     for i, box in enumerate(boxes):
@@ -71,14 +74,17 @@ def test_a_scatter_of_single_seeds_is_drawn(tmp_path):
     assert has_colour(pixels(path), drawing.LINES[0])
 
 
-def test_more_objectives_than_colours_are_refused(tmp_path):
-    count = len(drawing.LINES) + 1
+def test_more_objectives_than_colours_differ_in_marker_and_line(tmp_path):
+    count = 3 * len(drawing.LINES)
     many = settings(count, objectives=count)
-    with pytest.raises(ValueError, match=f"save_scatter: at most 7 .* got {count}"):
-        plots.save_scatter(tmp_path / "s.png", many, xlabel="x", ylabel="y", title="t")
+    styles = drawing.style_each([setting.objective for setting in many])
+    assert len({(style.colour, style.marker) for style in styles.values()}) == count
+    assert len({(style.colour, style.line) for style in styles.values()}) == count
+    plots.save_scatter(tmp_path / "s.png", many, xlabel="x", ylabel="y", title="t")
     values = {setting.objective: np.zeros((1, 4)) for setting in many}
-    with pytest.raises(ValueError, match=f"save_metric_curves: .* got {count}"):
-        plots.save_metric_curves(tmp_path / "c.png", STEPS, {"m": values}, title="t")
+    plots.save_metric_curves(tmp_path / "c.png", STEPS, {"score": values}, title="t")
+    assert pixels(tmp_path / "s.png").size
+    assert pixels(tmp_path / "c.png").size
 
 
 def test_metric_curves_keep_colours_over_panels_and_leave_out_what_is_missing(

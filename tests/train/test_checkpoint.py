@@ -71,6 +71,21 @@ def test_another_configuration_is_refused_field_by_field(state, open_run):
     assert "\n" not in message
 
 
+def test_of_lists_of_mappings_the_field_is_named(state, open_run):
+    runs = [{"seed": 0, "beta": 1.0}, {"seed": 1, "beta": 1.0}]
+    others = [*runs, {"seed": 2, "beta": 1.0}]
+    others[1] = {"seed": 1, "beta": 4.0}
+    with open_run(config={"runs": runs}) as checkpoints:
+        checkpoints.save(state)
+    with (
+        open_run(config={"runs": others}) as checkpoints,
+        pytest.raises(ValueError, match="of another configuration") as refused,
+    ):
+        checkpoints.restore(state)
+    found = "(runs.1.beta: 1.0 -> 4.0, runs.2.seed: absent -> 2, runs.2.beta: absent"
+    assert found in str(refused.value)
+
+
 def test_fields_that_may_change_do(state, open_run):
     with open_run() as checkpoints:
         checkpoints.save(state)

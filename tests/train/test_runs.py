@@ -282,6 +282,29 @@ def test_nan_names_the_runs_the_step_and_the_terms():
     assert f"got {found} step 7;" in str(error.value)
 
 
+def test_runs_that_have_names_are_called_by_them():
+    names = [f"seed {i}" for i in range(RUNS)]
+    drawn = train.Drawn(draw, DATA, HYPER, names)
+    assert drawn.labels(new_runs(devices_mesh(1))) == tuple(names)
+    with pytest.raises(ValueError, match="names must be one for each of the 8 runs"):
+        drawn._replace(names=names[1:]).labels(new_runs(devices_mesh(1)))
+
+
+def test_a_figure_may_have_a_number_for_each_latent(tmp_path):
+    fit(
+        devices_mesh(1),
+        workdir=tmp_path,
+        evaluate=lambda state: {"kl": np.arange(RUNS * 3.0).reshape(RUNS, 3)},
+    )
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["kl"][1] == [3, 4, 5]
+    events = b"".join(
+        file.read_bytes() for file in (tmp_path / "tensorboard").iterdir()
+    )
+    assert b"evaluation/kl/run1/2" in events
+    assert b"evaluation/kl/run8" not in events
+
+
 def test_many_wrong_runs_are_counted():
     def poisoned(params, model_state, batch, *, key, step, hyper):
         return jnp.nan * params["discriminator"].sum(), train.Aux({}, model_state)

@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
 
 
 def init_discriminator(
-    discriminator: Discriminator, *, latents: int, key: jax.Array
+    discriminator: nn.Module, *, latents: int, key: jax.Array
 ) -> dict[str, Any]:
     """Its "params", for that many latents; nothing but them is computed."""
     example = jax.ShapeDtypeStruct((1, latents), jnp.float32)

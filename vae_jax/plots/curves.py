@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vae_jax.plots.drawing import INK, colour_each, save
+from vae_jax.plots.drawing import INK, save, style_each
 
 _LINE_STYLES = {"attention": "-", "baseline": "--", "floor": ":"}
 
@@ -111,19 +111,16 @@ def save_metric_curves(
     """Draws a panel a metric and a line an objective: the mean over seeds.
 
     The band reaches from the lowest to the highest seed; NaN is left out. An objective
-    has one colour in all panels.
+    has one colour and kind of line in all panels.
 
     Args:
         path: of the PNG.
         steps: of training, at which the metrics were taken.
         metrics: of each metric, of each objective, its values.
         title: above all panels.
-
-    Raises:
-        ValueError: More objectives than there are colours.
     """
     objectives = list(dict.fromkeys(name for each in metrics.values() for name in each))
-    colours = colour_each("save_metric_curves", objectives)
+    styles = style_each(objectives)
     columns = math.ceil(math.sqrt(len(metrics)))
     rows = -(-len(metrics) // columns)
     figure = Figure(figsize=(4 * columns + 1.5, 3 * rows + 0.4), layout="constrained")
@@ -131,17 +128,20 @@ def save_metric_curves(
     for axis, (metric, of_objectives) in zip(panels, metrics.items(), strict=False):
         for name, values in of_objectives.items():
             seen = np.ma.masked_invalid(values)
-            colour = colours[name]
+            colour, _, line = styles[name]
             axis.fill_between(
                 steps, seen.min(0), seen.max(0), color=colour, alpha=0.18, linewidth=0
             )
-            axis.plot(steps, seen.mean(0), color=colour, label=name)
+            axis.plot(steps, seen.mean(0), line, color=colour, label=name)
         axis.set(title=metric, xlabel="step")
         axis.ticklabel_format(axis="x", scilimits=(-3, 5))
         axis.grid(alpha=0.3)
     for axis in panels[len(metrics) :]:
         axis.set_visible(False)
-    lines = [Line2D([], [], color=colours[name], label=name) for name in objectives]
+    lines = [
+        Line2D([], [], color=style.colour, linestyle=style.line, label=name)
+        for name, style in styles.items()
+    ]
     figure.legend(handles=lines, loc="outside right upper", fontsize=9)
     figure.suptitle(title, fontsize=11, color=INK)
     save(figure, path)

@@ -14,16 +14,14 @@ from matplotlib.transforms import Bbox
 
 from vae_jax.plots.drawing import (
     INK,
-    MARKERS,
     WHITE_EDGE,
-    colour_each,
+    Style,
     grid,
     save,
     show_image,
     show_overlay,
+    style_each,
 )
-
-_COVERAGE = 0.95
 
 
 class Setting(NamedTuple):
@@ -42,17 +40,13 @@ def save_scatter(
 
     Bars are 95 % confidence intervals of the mean by Student's t; the light dots are
     single seeds. Colour and marker tell the objective, the label the hyper-parameter.
-
-    Raises:
-        ValueError: More objectives than there are colours.
     """
     objectives = list(dict.fromkeys(setting.objective for setting in settings))
-    colours = colour_each("save_scatter", objectives)
-    markers = dict(zip(objectives, MARKERS, strict=False))
+    styles = style_each(objectives)
     figure = Figure(figsize=(8.5, 5.2), layout="constrained")
     axis = figure.subplots()
     for objective, _, x, y in settings:
-        colour, marker = colours[objective], markers[objective]
+        colour, marker, _ = styles[objective]
         axis.scatter(x, y, 14, colour, marker=marker, alpha=0.3, linewidths=0)
         axis.errorbar(
             x.mean(),
@@ -73,16 +67,16 @@ def save_scatter(
     once = dict(zip(names, drawn, strict=True))
     figure.legend(once.values(), once, loc="outside right upper", fontsize=9)
     axis.set_title(title, fontsize=11, color=INK)  # the legend stands beside it
-    _label_apart(figure, axis, settings, colours)
+    _label_apart(figure, axis, settings, styles)
     save(figure, path)
 
 
-def confidence(values: Float[np.ndarray, " seed"]) -> float:
-    """Half the 95 % interval of the mean, by Student's t; 0 of a single seed."""
+def confidence(values: Float[np.ndarray, " seed"], *, coverage: float = 0.95) -> float:
+    """Half the interval of the mean, by Student's t; 0 of a single seed."""
     if len(values) < 2:
         return 0.0
     error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(error * scipy.stats.t.ppf((1 + _COVERAGE) / 2, len(values) - 1))
+    return float(error * scipy.stats.t.ppf((1 + coverage) / 2, len(values) - 1))
 
 
 def save_attention_pair(
@@ -126,7 +120,7 @@ def _write_in_corner(axis: Axes, text: str) -> None:
 
 
 def _label_apart(
-    figure: Figure, axis: Axes, settings: Sequence[Setting], colours: Mapping[str, str]
+    figure: Figure, axis: Axes, settings: Sequence[Setting], styles: Mapping[str, Style]
 ) -> None:
     """Writes each label beside its point, where no other label, point or bar is.
 
@@ -137,7 +131,7 @@ def _label_apart(
     figure.set_layout_engine("none")
     taken = [box for setting in settings for box in _drawn(axis, setting)]
     for setting in settings:
-        colour = colours[setting.objective]
+        colour = styles[setting.objective].colour
         places = [
             _write(axis, setting, colour, angle, distance)
             for distance in (7.0, 14.0, 22.0, 32.0, 44.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,6 +16,7 @@ COLOURS = "magma"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart with any colour vision (Okabe and Ito 2008); yellow is too light."""
 MARKERS = "os^DvPX"
+DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 WHITE_EDGE = (withStroke(linewidth=2, foreground="white"),)
 """Around text that lies on something."""
 
@@ -92,18 +94,26 @@ def tile(
     return whole[: len(whole) - gap, : whole.shape[1] - gap]
 
 
-def colour_each(caller: str, names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, the same whenever the names come in this order.
+class Style(NamedTuple):
+    """What tells one of several things in a figure from the others."""
 
-    Raises:
-        ValueError: More names than colours that anybody tells apart.
+    colour: str
+    marker: str
+    line: Literal["-", "--", ":", "-."]
+
+
+def style_each(names: Sequence[str]) -> dict[str, Style]:
+    """A style for each name, the same whenever the names come in this order.
+
+    The first seven differ in colour and marker; from then on colours come again with
+    other markers and kinds of line.
     """
-    if len(names) > len(LINES):
-        raise ValueError(
-            f"{caller}: at most {len(LINES)} objectives can be told apart, got "
-            f"{len(names)}; draw several figures."
-        )
-    return dict(zip(names, LINES, strict=False))
+    styles = {}
+    for i, name in enumerate(names):
+        turn, place = divmod(i, len(LINES))
+        marker = MARKERS[(place + turn) % len(MARKERS)]
+        styles[name] = Style(LINES[place], marker, DASHES[turn % len(DASHES)])
+    return styles
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -227,6 +227,8 @@ def _describe(tree: PyTree) -> dict[str, str]:
 
 
 def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, list) and any(isinstance(item, dict) for item in config):
+        config = {str(i): item for i, item in enumerate(config)}
     if not isinstance(config, dict):
         yield prefix, config
         return

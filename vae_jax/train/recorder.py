@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 Kind = Literal["train", "evaluation"]
-Figures = Mapping[str, float | list[float]]
-"""Figures by name, each a float; of many runs trained at once a list, one for each."""
+Figures = Mapping[str, float | list]
+"""Figures by name, each a float; of many runs trained at once a list, one for each, of
+floats or of what has a float for each latent."""
 
 
 class Recorder:
@@ -51,7 +52,8 @@ class Recorder:
         self._lines.write(_to_json({"step": step, "kind": kind, **everything}))
         for name, value in everything.items():
             for run, figure in np.ndenumerate(value):
-                tag = "/".join([kind, name, *(f"run{i}" for i in run)])
+                places = [f"run{run[0]}", *map(str, run[1:])] if run else []
+                tag = "/".join([kind, name, *places])
                 self._events.add_scalar(tag, figure, step)
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ share the runs out between them without ever talking to each other.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,12 +42,15 @@ class Drawn(NamedTuple):
     """What is drawn from; an argument of the compiled program, on every device."""
     hyper: Mapping[str, Float[Array, " run"] | np.ndarray]
     """What the loss function gets as `hyper`, a scalar of each for each run."""
+    names: Sequence[str] = ()
+    """Of the runs, for messages; by default their places and hyper-parameters."""
 
     def labels(self, state: TrainState) -> tuple[str, ...]:
-        """A name for each run, as "2 (beta = 4, gamma = 10)".
+        """A name for each run, by default as "2 (beta = 4, gamma = 10)".
 
         Raises:
-            ValueError: A hyper-parameter is not one number for each run of `state`.
+            ValueError: A hyper-parameter is not one number for each run of `state`, or
+                there are names, but not one for each.
         """
         if state.key_data.ndim != 2:
             raise ValueError(
@@ -61,6 +64,13 @@ class Drawn(NamedTuple):
                     f"Drawn: hyper must hold one number for each of the {runs} runs, "
                     f"got {name} of shape {np.shape(values)}."
                 )
+        if self.names:
+            if len(self.names) != runs:
+                raise ValueError(
+                    f"Drawn: names must be one for each of the {runs} runs, got "
+                    f"{len(self.names)}."
+                )
+            return tuple(self.names)
         hyper = {name: np.asarray(values) for name, values in self.hyper.items()}
         tuned = [
             ", ".join(f"{name} = {values[i]:g}" for name, values in hyper.items())

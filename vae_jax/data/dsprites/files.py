@@ -55,9 +55,10 @@ def load(data_dir: str | Path) -> GridImages:
             return read_grid(
                 folder / name, LABELS, channels=1, store=_pack, source=source
             )
+    got = "neither" if folder.exists() else "nothing there"
     raise ValueError(
         f"load: {folder} must be or hold {FILE}, or hold dsprites as prepared by "
-        "TensorFlow Datasets, got neither; fetch the file from "
+        f"TensorFlow Datasets, got {got}; fetch the file from "
         "https://github.com/deepmind/dsprites-dataset."
     )
 
