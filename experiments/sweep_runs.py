@@ -95,6 +95,8 @@ def check(sweep: Sweep, data: FactorImages) -> None:
             f"--taps: there is no {missing[0]!r}; taps of this network: "
             f"{', '.join(maps)}."
         )
+    for group in sweep.groups():
+        train.runs_mesh(len(group.runs))
     is_annealed = any("annealed-vae" in each for each in sweep.objectives)
     if is_annealed and sweep.steps < sweep.annealing_steps:
         share = sweep.steps / sweep.annealing_steps
