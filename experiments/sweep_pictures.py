@@ -65,7 +65,7 @@ def draw_figure_8(
         [
             plots.Setting(
                 members[0].group.name,
-                values_text(members[0].run),
+                _what_differs(members[0], settings),
                 np.array([scored.scores["distortion"] for scored in members]),
                 np.array([scored.scores["factor_vae"] for scored in members]),
             )
@@ -76,6 +76,18 @@ def draw_figure_8(
         title=f"{held.source}: {over}",
     )
     return ["figure8.png"]
+
+
+def _what_differs(scored: Scored, settings: Sequence[Sequence[Scored]]) -> str:
+    """The values in which a setting differs from the others of its group, if any do."""
+    group = [
+        each[0].run.values
+        for each in settings
+        if each[0].group.name == scored.group.name
+    ]
+    values = scored.run.values
+    apart = {k: v for k, v in values.items() if any(each[k] != v for each in group)}
+    return values_text(scored.run._replace(values=apart or values))
 
 
 def draw_run(

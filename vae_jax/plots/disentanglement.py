@@ -125,25 +125,28 @@ def _label_apart(
     """Writes each label beside its point, where no other label, point or bar is.
 
     Of the free places the first on rings around the point; if none is, the one that
-    covers least.
+    covers least, and another label last of all.
     """
     figure.draw_without_rendering()  # places depend on the layout
     figure.set_layout_engine("none")
-    taken = [box for setting in settings for box in _drawn(axis, setting)]
+    drawn = [box for setting in settings for box in _drawn(axis, setting)]
+    written: list[Bbox] = []
     for setting in settings:
         colour = styles[setting.objective].colour
         places = [
             _write(axis, setting, colour, angle, distance)
-            for distance in (7.0, 14.0, 22.0, 32.0, 44.0)
+            for distance in (7.0, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0)
             for angle in np.deg2rad([45, 135, 315, 225, 0, 180, 90, 270])
         ]
         boxes = [place.get_window_extent() for place in places]
         covered = [
-            box.count_overlaps(taken) + 100 * (not _is_inside(axis, box))
+            box.count_overlaps(drawn)
+            + 100 * box.count_overlaps(written)
+            + 100 * (not _is_inside(axis, box))
             for box in boxes
         ]
         chosen = int(np.argmin(covered))
-        taken.append(boxes[chosen])
+        written.append(boxes[chosen])
         for place in places[:chosen] + places[chosen + 1 :]:
             place.remove()
 
