@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vae_jax.data import factor_records
 from vae_jax.data.factors import FactorGrid
 
 
@@ -62,3 +64,46 @@ def test_a_factor_without_name_or_value_is_refused(names, sizes):
 def test_steps_are_one_for_each_factor(steps):
     with pytest.raises(ValueError, match="every: steps must be 2 positive numbers"):
         FactorGrid(("a", "b"), (2, 3)).every(steps)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The folders that are opened; opening raises what is put in `error`."""
+    found = SimpleNamespace(folders=[], error=ValueError("no records"))
+
+    def open_folder(folder):
+        found.folders.append(folder)
+        raise found.error
+
+    monkeypatch.setattr(factor_records.tfds, "builder_from_directory", open_folder)
+    return found
+
+
+def read(folder):
+    return factor_records.read_grid(
+        folder, {"a": "label"}, channels=1, store=lambda pixels: pixels, source="A set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "last"),
+    [
+        (["9.0.0", "10.0.0", "2.1.0"], "10.0.0"),
+        (["1.2.9", "1.10.0", "1.9.9"], "1.10.0"),
+        (["small/3.0.0", "whole/10.0.0", "whole/9.0.0"], "whole/10.0.0"),
+    ],
+)
+def test_the_last_version_by_number_is_read(tmp_path, opened, folders, last):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "dataset_info.json").touch()
+    with pytest.raises(ValueError, match=r"A set as array records, .* \(no records\)"):
+        read(tmp_path)
+    assert opened.folders == [tmp_path / last]
+
+
+def test_a_lack_of_memory_is_not_taken_for_bad_records(tmp_path, opened):
+    (tmp_path / "dataset_info.json").touch()
+    opened.error = MemoryError()
+    with pytest.raises(MemoryError):
+        read(tmp_path)

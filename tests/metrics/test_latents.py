@@ -68,6 +68,12 @@ def test_one_example_has_no_variance():
         inspect.unwrap(latent_use)(MEAN[:1], LOGVAR[:1])
 
 
+@pytest.mark.parametrize("largest", [0.4, 2.0])
+def test_collapse_warns_of_a_kl_that_is_not_a_number(largest):
+    with pytest.warns(UserWarning, match="posterior collapse: .* has nan and"):
+        warn_of_collapse(jnp.array([jnp.nan, largest]))
+
+
 def test_collapse_warns_only_if_every_latent_is_below_the_threshold():
     with pytest.warns(UserWarning, match=r"of 0.5 nats, .* 0.4 and all together 0.6;"):
         warn_of_collapse(jnp.array([0.4, 0.2, 0.0]))

@@ -1,11 +1,13 @@
 """Prepared records of tfds, labelled with factors and in any order, as a whole grid."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
 from jaxtyping import UInt8
 
 from vae_jax.data import images
@@ -13,6 +15,9 @@ from vae_jax.data.factors import FactorGrid, GridImages
 from vae_jax.data.prepared import quiet_tfds
 
 _AT_A_TIME = 4096
+
+_BROKEN = (ValueError, LookupError, OSError, RuntimeError, ParseError)
+"""What tfds and array_record raise where files are missing or broken."""
 
 Pixels = UInt8[np.ndarray, "image height width channel"]
 Stored = UInt8[np.ndarray, "image ..."]
@@ -30,7 +35,7 @@ def read_grid(
 
     Args:
         folder: named after the set; of its versions, or configurations and versions,
-            the last by name is read. Array records: no TensorFlow is needed.
+            the last is read. Array records: no TensorFlow is needed.
         labels: the names of the factors in the grid's order, each with its feature.
         channels: of the images.
         store: what is kept of images.
@@ -42,7 +47,7 @@ def read_grid(
     try:
         records, grid = _open(folder, labels)
         return GridImages(_stored(records, grid, labels, channels, store), grid, source)
-    except Exception as error:  # tfds raises many kinds for one cause
+    except _BROKEN as error:
         reason = str(error).splitlines() or [type(error).__name__]
         raise ValueError(
             f"read_grid: {folder} must hold {source} as array records, one image for "
@@ -54,10 +59,10 @@ def read_grid(
 def _open(
     folder: Path, labels: Mapping[str, str]
 ) -> tuple[Sequence[dict[str, Any]], FactorGrid]:
-    versions = sorted(path.parent for path in folder.glob("**/dataset_info.json"))
+    versions = [path.parent for path in folder.glob("**/dataset_info.json")]
     if not versions:
         raise ValueError("there is no dataset_info.json")
-    builder = tfds.builder_from_directory(versions[-1])
+    builder = tfds.builder_from_directory(max(versions, key=_by_number))
     features: Any = builder.info.features
     sizes = (features[label].num_classes for label in labels.values())
     with quiet_tfds():
@@ -66,6 +71,11 @@ def _open(
             decoders={"image": tfds.decode.SkipDecoding()},
         )
     return records, FactorGrid(tuple(labels), tuple(sizes))
+
+
+def _by_number(version: Path) -> tuple[Path, list[int]]:
+    """Orders configurations by name, and of each the versions: 9.0.0, then 10.0.0."""
+    return version.parent, [int(part) for part in re.findall(r"\d+", version.name)]
 
 
 def _stored(

@@ -53,13 +53,14 @@ def warn_of_collapse(
     """Warns if no latent has a mean KL of `threshold_nats`: the decoder ignores them.
 
     Single latents below it are normal where there are more latents than factors. A
-    likelihood that needs few nats in all wants a lower threshold.
+    likelihood that needs few nats in all wants a lower threshold. A KL that is not a
+    number warns too.
 
     Warns:
         UserWarning: With the largest KL and the rate.
     """
     largest = float(kl_per_latent.max())
-    if largest < threshold_nats:
+    if not largest >= threshold_nats:
         warnings.warn(
             f"posterior collapse: no latent has a KL of {threshold_nats} nats, the "
             f"largest has {largest:.3g} and all together {kl_per_latent.sum():.3g}; "

@@ -76,6 +76,58 @@ def test_one_latent_for_each_factor_has_gap_one_and_not_what_mixed_latents_give(
     assert d.mig_density(mixed_up, np.full((6, 2), -2.0), GRID).score < 0.7
 
 
+def partitioned_nats(mean, logvar, classes):
+    """In float64, of 2000 intervals for every posterior, where it has its mass."""
+    std = np.exp(logvar / 2)
+    edges = np.sort((mean[:, None] + std[:, None] * np.linspace(-9, 9, 2000)).ravel())
+    below = stats.norm.cdf(edges[None], mean[:, None], std[:, None])
+    mass = np.diff(below, axis=1, prepend=0, append=1)
+    within = [
+        (classes == value).mean() * stats.entropy(mass[classes == value].mean(0))
+        for value in np.unique(classes)
+    ]
+    return stats.entropy(mass.mean(0)) - sum(within)
+
+
+@pytest.mark.parametrize("wide", [0.0, 6.0, 40.0])
+def test_one_wide_posterior_takes_no_edges_from_the_others(wide):
+    grid = d.FullGrid((3, 4))
+    classes = np.asarray(grid.classes(jnp.arange(12)))
+    mean, logvar = 10.0 * classes, np.full((12, 2), -2.0)
+    logvar[5] = wide
+    found = d.mig_density(mean, logvar, grid)
+    for k in range(2):
+        expected = partitioned_nats(mean[:, k], logvar[:, k], classes[:, k])
+        assert found.mutual_information[k, k] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_mean_far_from_all_others_takes_no_edges_from_them():
+    grid = d.FullGrid((3, 4))
+    classes = np.asarray(grid.classes(jnp.arange(12)))
+    mean = 10.0 * classes
+    mean[5] = 1e6
+    found = d.mig_density(mean, np.full((12, 2), -2.0), grid)
+    nats = np.diag(found.mutual_information)
+    np.testing.assert_allclose(nats, np.log([3.0, 4]), rtol=0.05)
+
+
+def test_posteriors_wider_or_narrower_than_float32_have_information():
+    means = 10 * PLACES
+    wide = d.mig_density(means, np.full((6, 2), 200.0), GRID)
+    np.testing.assert_allclose(wide.mutual_information, np.zeros((2, 2)), atol=1e-6)
+    narrow = d.mig_density(means, np.full((6, 2), -200.0), GRID)
+    expected = np.diag(np.log([2.0, 3]))
+    np.testing.assert_allclose(narrow.mutual_information, expected, atol=1e-6)
+
+
+def test_edges_of_many_examples_are_those_of_a_part_of_them():
+    """9000 examples of 90 narrow clusters, of which not all are looked at for edges."""
+    classes = np.arange(9000)[:, None] % 90
+    codes = np.stack([classes[:, 0], np.zeros(9000)], 1)
+    found = d.mig_density(codes, np.full((9000, 2), -10.0), d.labelled(classes))
+    assert found.mutual_information[0, 0] == pytest.approx(math.log(90), rel=1e-2)
+
+
 def test_narrow_posteriors_give_the_binned_information():
     codes = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     found = d.mig_density(codes, np.full((6, 2), -20.0), GRID)

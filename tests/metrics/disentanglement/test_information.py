@@ -103,8 +103,14 @@ def test_modularity_of_matrices(matrix, score):
 def test_modularity_of_identity_duplicates_and_shuffled_factors(ten):
     assert d.modularity(ten.identity, ten.factors) > 0.99
     assert d.modularity(ten.duplicated, ten.factors) > 0.99
-    shuffled = np.random.default_rng(0).permuted(ten.identity, axis=1)
-    assert d.modularity(shuffled, ten.factors) < 0.3
+    classes = np.random.default_rng(0).integers(0, 10, (20_000, 10))
+    shuffled = np.random.default_rng(1).permuted(classes, axis=1).astype(np.float32)
+    assert 0 <= d.modularity(shuffled, d.labelled(classes)) < 0.2
+
+
+def test_modularity_of_one_factor_is_refused():
+    with pytest.raises(ValueError, match=r"modularity_of: factors .* needs two, got 1"):
+        d.modularity_of(jnp.ones((3, 1)))
 
 
 def test_mean_code_information_is_that_of_scikit_learn_over_pairs(mixed):

@@ -12,12 +12,14 @@ from vae_jax.metrics import disentanglement as d
 from vae_jax.metrics.disentanglement import scaling, separability
 
 
-def test_sap_is_the_gap_of_scikit_learn_support_vectors(mixed):
-    found = d.sap(mixed.codes, mixed.factors, mixed.split)
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e4])
+def test_sap_is_the_gap_of_scikit_learn_support_vectors(mixed, scale):
+    codes = np.float32(scale) * mixed.codes
+    found = d.sap(codes, mixed.factors, mixed.split)
     train, test = mixed.split
     expected = np.zeros((3, 2))
     for i in range(3):
-        code = mixed.codes[:, i : i + 1].astype(float)
+        code = codes[:, i : i + 1].astype(float)
         for k in range(2):
             twin = LinearSVC(C=0.01, class_weight="balanced", dual=False, tol=1e-8)
             twin.fit(code[train], mixed.classes[train, k])
@@ -81,6 +83,25 @@ def test_explicitness_of_nothing_is_one_half_and_of_the_classes_one():
     assert dead.score == pytest.approx(0.5, abs=1e-6)
     one_hot = np.eye(3)[classes].reshape(300, 6)
     assert d.explicitness(one_hot, factors, split).score == pytest.approx(1, abs=1e-6)
+
+
+def test_a_class_that_was_not_fitted_is_left_out():
+    """The third value of the factor occurs among the examples to score on alone."""
+    rng = np.random.default_rng(0)
+    classes = np.repeat([0, 1, 0, 1, 2], [100, 100, 30, 40, 30])[:, None]
+    codes = classes + 0.01 * rng.normal(size=(300, 2))
+    split = d.Split(jnp.arange(200), jnp.arange(200, 300))
+    found = d.explicitness(codes, d.labelled(classes), split)
+    # Class 0 is below both others; class 1 is above 0 and, further out, below 2.
+    assert found.score == pytest.approx((1 + 30 / (30 + 30)) / 2, abs=0.01)
+
+
+@pytest.mark.parametrize(("values", "got"), [([1, 1], r"\[1\]"), ([2, 3], r"\[2, 3\]")])
+def test_explicitness_needs_classes_to_score(values, got):
+    classes = np.array([0, 1, 0, 1, *values, 2, 3])[:, None]
+    split = d.Split(jnp.arange(4), jnp.array([4, 5]))
+    with pytest.raises(ValueError, match=rf"explicitness: .* factor 0 has {got}; take"):
+        d.explicitness(np.zeros((8, 2)), d.labelled(classes), split)
 
 
 @settings(max_examples=10, deadline=None)

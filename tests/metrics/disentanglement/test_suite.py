@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,14 @@ def test_the_matrices_are_those_of_the_pictures(found):
     assert found.mutual_information.shape == found.importance.shape == (4, 3)
     for matrix in (found.votes.T, found.mutual_information, found.importance):
         np.testing.assert_array_equal(np.asarray(matrix)[:3].argmax(1), [0, 1, 2])
+
+
+def test_a_latent_that_is_there_twice_leaves_only_its_correlation_infinite(codes):
+    twice = codes[:, [0, 1, 2, 0]]
+    found = d.suite(twice, GRID, key=jax.random.key(0), protocol=SMALL)
+    huge = found.scores.pop("gaussian_total_correlation")
+    assert huge > 5
+    assert all(map(math.isfinite, found.scores.values()))
 
 
 def test_each_score_is_that_of_its_function(codes, found):
@@ -86,8 +96,8 @@ def test_kl_of_the_posteriors_prunes(codes):
 
 
 FEW = d.FullGrid((5, 6))
-SPLIT = d.Split(jnp.arange(0, 30, 2), jnp.arange(1, 30, 2))
 KEY = jax.random.key(2)
+SPLIT = d.random_split(30, train=20, test=10, key=KEY)
 SCORES = {
     "factor_vae": lambda z: d.factor_vae_score(z, FEW, key=KEY, protocol=SMALL).score,
     "irs": lambda z: d.irs(z, FEW).score,

@@ -1,3 +1,5 @@
+import inspect
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -121,3 +123,22 @@ def test_one_run_and_runs_that_diverged_are_refused():
     codes[1, 2, 0] = np.nan
     with pytest.raises(ValueError, match="udr: codes must be finite, run 1 is not"):
         d.udr(codes, similarity="lasso")
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (2, 5), (2, 0, 2), (2, 5, 0)])
+def test_codes_of_another_rank_or_none_are_refused(shape):
+    # Unwrapped, because the shape checks of the test run would speak first.
+    with pytest.raises(ValueError, match=r"udr: codes must be \[run example latent\]"):
+        inspect.unwrap(d.udr)(np.zeros(shape), similarity="lasso")
+
+
+@pytest.mark.parametrize(
+    ("kl", "message"),
+    [
+        (np.ones((2, 1)), r"udr: kl .* shape \(2, 3\), got \(2, 1\)"),
+        (np.full((2, 3), np.nan), "udr: kl must be finite, latent 0 is not"),
+    ],
+)
+def test_kl_is_of_each_run_and_latent(kl, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(d.udr)(np.zeros((2, 5, 3)), similarity="lasso", kl=kl)

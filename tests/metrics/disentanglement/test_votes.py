@@ -119,7 +119,7 @@ def test_votes_equal_a_loop_over_groups():
     protocol = d.Protocol(votes=200, evaluation_votes=None, variance_examples=None)
     found = d.factor_vae_score(codes, grid, key=KEY, protocol=protocol)
     key = jax.random.split(KEY)[1]
-    factor, group = votes._groups(grid, key=key, protocol=protocol)
+    factor, group = votes._groups(grid, 2, key=key, protocol=protocol)
     expected = np.zeros((2, 3), int)
     for k, members in zip(np.asarray(factor), np.asarray(group), strict=True):
         assert len(members) == 64
@@ -147,6 +147,22 @@ def test_a_perfect_code_meets_the_ceiling_of_the_protocol_of_2021(
     assert found.score == pytest.approx(ceiling, abs=tolerance + 1e-6)
     if not idle:
         assert d.factor_vae_score(codes, SPRITES, key=KEY).score == 1
+
+
+def test_all_examples_share_a_constant_factor():
+    from vae_jax.metrics.disentanglement import votes
+
+    grid = d.FullGrid((3, 4))
+    protocol = dataclasses.replace(SMALL, constant_factors=1)
+    factor, group = votes._groups(grid, 3, key=KEY, protocol=protocol)
+    groups = grid.classes(group.ravel()).reshape(*group.shape, 2)
+    shared = (groups == groups[:, :1]).all(1)
+    assert shared[factor == 1, 0].all()
+    assert shared[factor == 2, 1].all()
+    # A fifth of the groups of five cannot share a value of either by chance.
+    assert shared[factor == 0].mean() < 0.02
+    counts = np.bincount(np.asarray(group[factor == 0]).ravel(), minlength=12)
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 12, atol=0.02)
 
 
 @pytest.mark.parametrize("score", [d.factor_vae_score, d.beta_vae_score])

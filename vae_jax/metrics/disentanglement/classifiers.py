@@ -1,26 +1,20 @@
 """Convex classifiers at their optimum, on the device, as scikit-learn defines them.
 
-scikit-learn iterates to a tolerance; these go on to the minimum, which is unique, so
-the two agree as far as scikit-learn's has converged. Classes that do not occur are as
-good as not there, so factors of different size can share one program.
+scikit-learn iterates to a tolerance; these go on to the minimum, so the two agree as
+far as scikit-learn's has converged. They are fitted to standardised features and
+penalised as on the original ones, so that no scale of codes is out of reach. Classes
+that do not occur are as good as not there.
 """
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jax.scipy.sparse.linalg
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-HIGHEST = jax.lax.Precision.HIGHEST
+from vae_jax.metrics.disentanglement.newton import Point, newton
+from vae_jax.metrics.disentanglement.softmax import HIGHEST, Linear, softmax_of
 
-
-class Linear(NamedTuple):
-    """Scores `features @ weights.T + bias` of the classes; absent ones have -inf."""
-
-    weights: Float[Array, "size feature"]
-    bias: Float[Array, " size"]
+_SMOOTHING = np.geomspace(1, 1e-6, 13)
 
 
 def class_scores(
@@ -40,11 +34,6 @@ def accuracy(
     return (class_scores(classifier, features).argmax(1) == classes).mean()
 
 
-def present(classes: Int[Array, " example"], *, size: int) -> Bool[Array, " size"]:
-    """Which of the classes occur."""
-    return jnp.zeros(size, bool).at[classes].set(True)
-
-
 def fit_logistic(
     features: Float[Array, "example feature"],
     classes: Int[Array, " example"],
@@ -55,21 +44,18 @@ def fit_logistic(
 
     Minimises the mean cross-entropy plus |weights|^2 / (2 examples).
     """
-    number, width = features.shape
-    extended = jnp.concatenate([features, jnp.ones((number, 1))], axis=1)
-    occurs = present(classes, size=size)
+    problem = softmax_of(features, classes, size=size)
     # Of two classes scikit-learn penalises the difference of the two weight vectors.
-    strength = jnp.where(occurs.sum() == 2, 2, 1) / number
-    penalty = strength * jnp.ones((size, width + 1)).at[:, -1].set(0)
-
-    def value(parameters: Float[Array, "size _"]) -> Float[Array, ""]:
-        logits = jnp.matmul(extended, parameters.T, precision=HIGHEST)
-        log_p = jax.nn.log_softmax(jnp.where(occurs[None], logits, -1e30))
-        loss = -jnp.take_along_axis(log_p, classes[:, None], axis=1).mean()
-        return loss + (penalty * parameters**2).sum() / 2
-
-    found = newton(value, jnp.zeros((size, width + 1)))
-    return Linear(found[:, :-1], jnp.where(occurs, found[:, -1], -jnp.inf))
+    strength = jnp.where(problem.occurs.sum() == 2, 2, 1) / len(features)
+    penalty = problem.on_weights(strength / problem.spread**2)
+    # At the minimum weights and biases sum to 0 over the classes, as at the start.
+    fixed = jnp.diag(penalty) + problem.pin(jnp.ones(features.shape[1] + 1))
+    found = newton(
+        lambda point: problem.loss(point) + (penalty * point**2).sum() / 2,
+        lambda point: problem.hessian(point) + fixed,
+        jnp.zeros_like(penalty),
+    )
+    return problem.classifier(found)
 
 
 def fit_support_vectors(
@@ -91,18 +77,29 @@ def fit_support_vectors(
     balance = len(classes) / (jnp.maximum(counts, 1) * occurs.sum())
     balance = jnp.where(occurs, balance, 0)
 
+    # A constant keeps its value, as its weight can stand in for the intercept.
+    constant = (feature == feature[0]).all()
+    mean = jnp.where(constant, 0, feature.mean())
+    spread = jnp.where(constant, 1, feature.std())
+    scaled = (feature - mean) / spread
+
+    def original(point: Float[Array, " 2"]) -> Float[Array, " 2"]:
+        """Weight and intercept of the feature itself."""
+        weight = point[0] / spread
+        return jnp.stack([weight, point[1] - weight * mean])
+
     def fit(which: Int[Array, ""]) -> Float[Array, " 2"]:
         is_class = classes == which
         sign = jnp.where(is_class, 1.0, -1.0)
         rest = jnp.where(two, balance.sum() - balance[which], 1)
         cost = 2 * slack_cost * jnp.where(is_class, balance[which], rest)
 
-        def value(parameters: Float[Array, " 2"]) -> Float[Array, ""]:
-            margin = sign * (parameters[0] * feature + parameters[1])
+        def value(point: Float[Array, " 2"]) -> Float[Array, ""]:
+            margin = sign * (point[0] * scaled + point[1])
             loss = (cost * jnp.maximum(1 - margin, 0) ** 2).sum()
-            return ((parameters**2).sum() + loss) / 2
+            return ((original(point) ** 2).sum() + loss) / 2
 
-        return newton(value, jnp.zeros(2))
+        return original(newton(value, jax.hessian(value), jnp.zeros(2)))
 
     found = jax.vmap(fit)(jnp.arange(size))
     return Linear(found[:, :1], jnp.where(occurs, found[:, 1], -jnp.inf))
@@ -114,78 +111,42 @@ def fit_sparse_logistic(
     *,
     size: int,
     strength: float,
-    iterations: int,
 ) -> Linear:
     """Minimises the mean cross-entropy plus `strength` |weights|_1, intercept free.
 
-    Adding a number to a feature's weights for all classes may leave this as it is; the
-    sum of their absolute values is unique. Accelerated proximal gradient steps (Beck
-    and Teboulle 2009) that restart when they overshoot (O'Donoghue and Candès 2015).
+    An interior-point method: the absolute value is what remains of
+    u - smoothing log u, u = smoothing + sqrt(smoothing^2 + weight^2), as the smoothing
+    falls to 1e-6, on features of deviation 1. So near copies among the features take
+    no more steps than others, weights that are 0 at the minimum come out as about
+    1e-6, and exact copies get equal weights, whatever their order.
+
+    Adding a number to a feature's weights for all classes may leave the function as it
+    is; the sum of their absolute values is unique, but for exact copies.
+
+    Source: Koh, Kim and Boyd 2007, JMLR; their barrier with its bound minimised out.
     """
-    number, width = features.shape
-    extended = jnp.concatenate([features, jnp.ones((number, 1))], axis=1)
-    occurs, truth = present(classes, size=size), jax.nn.one_hot(classes, size)
-    gram = jnp.matmul(extended.T, extended, precision=HIGHEST) / number
-    # The Hessian of a softmax's cross-entropy is at most half the identity.
-    rate = 2 / jnp.linalg.eigvalsh(gram)[-1]
-    threshold = (rate * strength * jnp.ones((size, width + 1))).at[:, -1].set(0)
+    problem = softmax_of(features, classes, size=size)
+    penalty = problem.on_weights(strength / problem.spread)
+    # The sum of the biases is free, that of the weights is not.
+    pin = problem.pin(jnp.append(jnp.zeros(features.shape[1]), 1))
 
-    def step(_: Int[Array, ""], state: tuple) -> tuple:
-        point, ahead, momentum = state
-        logits = jnp.matmul(extended, ahead.T, precision=HIGHEST)
-        p = jax.nn.softmax(jnp.where(occurs[None], logits, -1e30))
-        gradient = jnp.matmul((p - truth).T, extended, precision=HIGHEST) / number
-        moved = ahead - rate * gradient
-        new = jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - threshold, 0)
-        overshot = ((ahead - new) * (new - point)).sum() > 0
-        momentum = jnp.where(overshot, 1.0, momentum)
-        grown = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
-        return new, new + (momentum - 1) / grown * (new - point), grown
+    def sharpen(point: Point, level: tuple[Array, Array]) -> tuple[Point, None]:
+        smoothing, tolerance = level
 
-    start = jnp.zeros((size, width + 1))
-    found, _, _ = jax.lax.fori_loop(0, iterations, step, (start, start, jnp.ones(())))
-    return Linear(found[:, :-1], jnp.where(occurs, found[:, -1], -jnp.inf))
+        def value(point: Point) -> Float[Array, ""]:
+            bound = smoothing + jnp.hypot(smoothing, point)
+            barrier = bound - smoothing * jnp.log(bound)
+            return problem.loss(point) + (penalty * barrier).sum()
 
+        def hessian(point: Point) -> Float[Array, "parameter parameter"]:
+            root = jnp.hypot(smoothing, point)
+            curvature = penalty * smoothing / (root * (smoothing + root))
+            return problem.hessian(point) + jnp.diag(curvature) + pin
 
-def newton(
-    value: Callable[[Float[Array, "*shape"]], Float[Array, ""]],
-    start: Float[Array, "*shape"],
-    *,
-    iterations: int = 100,
-    tolerance: float = 1e-5,
-) -> Float[Array, "*shape"]:
-    """The minimum of a convex function, by Newton steps damped until they descend.
+        return newton(value, hessian, point, tolerance=tolerance), None
 
-    A step is solved by conjugate gradients, so no Hessian is formed. Stops when no
-    parameter moves by more than `tolerance` (1 + the largest parameter).
-    """
-    least_damping = 1e-6  # for directions without curvature
-
-    def is_moving(state: tuple) -> Bool[Array, ""]:
-        _, _, _, moved, iteration = state
-        return moved & (iteration < iterations)
-
-    def step(state: tuple) -> tuple:
-        point, height, damping, _, iteration = state
-        gradient, curve = jax.linearize(jax.grad(value), point)
-        change, _ = jax.scipy.sparse.linalg.cg(
-            lambda direction: curve(direction) + damping * direction,
-            gradient,
-            tol=0.1,
-            maxiter=100,
-        )
-        lower = value(point - change)
-        # Near the minimum the height is known to rounding only.
-        descends = lower <= height + 1e-6 * jnp.abs(height)
-        moved = jnp.abs(change).max() > tolerance * (1 + jnp.abs(point).max())
-        damping = jnp.where(descends, damping / 10, damping * 10)
-        return (
-            jnp.where(descends, point - change, point),
-            jnp.where(descends, lower, height),
-            jnp.maximum(damping, least_damping),
-            moved,
-            iteration + 1,
-        )
-
-    state = (start, value(start), jnp.array(least_damping), jnp.array(True), 0)
-    return jax.lax.while_loop(is_moving, step, state)[0]
+    # Only the last minimum counts; the others lead there.
+    tolerances = jnp.full(len(_SMOOTHING), 1e-5).at[-1].set(1e-8)
+    levels = jnp.asarray(_SMOOTHING, jnp.float32), tolerances
+    found, _ = jax.lax.scan(sharpen, jnp.zeros_like(penalty), levels)
+    return problem.classifier(found)

@@ -9,11 +9,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vae_jax.metrics.disentanglement import classifiers
+from vae_jax.metrics.disentanglement.checks import (
+    Unchecked,
+    checked,
+    checked_split,
+    require_two,
+    require_two_factors,
+)
 from vae_jax.metrics.disentanglement.factors import (
     Codes,
     Factors,
     Split,
-    checked,
     split_classes,
 )
 from vae_jax.metrics.disentanglement.information import entropy
@@ -35,17 +41,30 @@ def disentanglement_of(importance: Float[Array, "latent factor"]) -> Float[Array
     """1 - entropy over factors (base: their number), weighted by latents' importance.
 
     Without any importance it is 0.
+
+    Raises:
+        ValueError: there is only one factor.
     """
+    require_two(
+        "disentanglement_of", "factors are compared, which needs", importance.shape[1]
+    )
     # Keeps rows without importance uniform rather than undefined.
     distribution = importance + 1e-11
     each = 1 - entropy(distribution) / jnp.log(importance.shape[1])
     total = importance.sum()
     weight = jnp.where(total > 0, importance.sum(1) / jnp.where(total > 0, total, 1), 0)
-    return (weight * each).sum()
+    return jnp.minimum((weight * each).sum(), 1)  # rounding might exceed it
 
 
 def completeness_of(importance: Float[Array, "latent factor"]) -> Float[Array, ""]:
-    """The same of factors: 1 - entropy over latents, weighted by importance."""
+    """The same of factors: 1 - entropy over latents, weighted by importance.
+
+    Raises:
+        ValueError: there is only one latent.
+    """
+    require_two(
+        "completeness_of", "latents are compared, which needs", importance.shape[0]
+    )
     return disentanglement_of(importance.T)
 
 
@@ -62,14 +81,15 @@ def dci_trees(codes: Codes, factors: Factors, split: Split, *, seed: int = 0) ->
         seed: of the order in which equally good splits are tried.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples.
+        ValueError: codes are not finite or not as many as examples; there is only one
+            latent or factor; a factor does not vary in the examples to fit on.
 
     Source: Eastwood and Williams 2018, ICLR, as in Locatello et al. 2019.
     """
     # Imported here, as no other metric of this package needs it.
     from sklearn.ensemble import GradientBoostingClassifier
 
-    codes = checked("dci_trees", codes, factors)
+    codes = _checked("dci_trees", codes, factors, split)
     train, test = (np.asarray(codes[index]) for index in split)
     train_classes, test_classes = map(np.asarray, split_classes(factors, split))
     importance, train_accuracy, accuracy = [], [], []
@@ -95,7 +115,8 @@ def dci_logistic(
 
     The importance of a latent is the sum over classes of its absolute weights. It is
     linear in the code: a factor that is coded by a function that rises and falls, which
-    trees find, is missed. Never compare it with `dci_trees`.
+    trees find, is missed. Never compare it with `dci_trees`. Its time grows with the
+    square of latents times values of a factor.
 
     Args:
         codes: [example latent]; standardised here by the training examples.
@@ -104,47 +125,56 @@ def dci_logistic(
         strength: of the L1 penalty, beside the mean cross-entropy in nats.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples.
+        ValueError: as of `dci_trees`.
 
     Source: Eastwood and Williams 2018, ICLR, whose regressors are linear or forests.
     """
-    codes = checked("dci_logistic", codes, factors)
-    return _dci_logistic(codes, factors, split, strength=strength)
-
-
-@functools.partial(jax.jit, static_argnames="strength")
-def _dci_logistic(
-    codes: Float[Array, "example latent"],
-    factors: Factors,
-    split: Split,
-    *,
-    strength: float,
-) -> Dci:
+    codes = _checked("dci_logistic", codes, factors, split)
     train, test = standardised(codes[split.train], codes[split.test])
-
-    def of_factor(
-        classes: tuple[Int[Array, " train"], Int[Array, " test"]],
-    ) -> tuple[Array, Array, Array]:
-        classifier = classifiers.fit_sparse_logistic(
-            train,
-            classes[0],
-            size=max(factors.sizes),
-            strength=strength,
-            iterations=300,
-        )
-        return (
-            jnp.abs(classifier.weights).sum(0),
-            classifiers.accuracy(classifier, train, classes[0]),
-            classifiers.accuracy(classifier, test, classes[1]),
-        )
-
-    importance, train_accuracy, accuracy = jax.lax.map(
-        of_factor, split_classes(factors, split)
+    parts = zip(factors.sizes, *split_classes(factors, split), strict=True)
+    importance, train_accuracy, accuracy = zip(
+        *(
+            _logistic(train, truth, test, trial, size=size, strength=strength)
+            for size, truth, trial in parts
+        ),
+        strict=True,
     )
+    matrix = jnp.stack(importance, 1)
     return Dci(
-        disentanglement_of(importance.T),
-        completeness_of(importance.T),
-        accuracy.mean(),
-        train_accuracy.mean(),
-        importance.T,
+        disentanglement_of(matrix),
+        completeness_of(matrix),
+        jnp.stack(accuracy).mean(),
+        jnp.stack(train_accuracy).mean(),
+        matrix,
     )
+
+
+@functools.partial(jax.jit, static_argnames=("size", "strength"))
+def _logistic(
+    train: Float[Array, "train latent"],
+    truth: Int[Array, " train"],
+    test: Float[Array, "test latent"],
+    trial: Int[Array, " test"],
+    *,
+    size: int,
+    strength: float,
+) -> tuple[Float[Array, " latent"], Float[Array, ""], Float[Array, ""]]:
+    """Importance of each latent for one factor, accuracies of training and of test."""
+    classifier = classifiers.fit_sparse_logistic(
+        train, truth, size=size, strength=strength
+    )
+    return (
+        jnp.abs(classifier.weights).sum(0),
+        classifiers.accuracy(classifier, train, truth),
+        classifiers.accuracy(classifier, test, trial),
+    )
+
+
+def _checked(
+    function: str, codes: Unchecked, factors: Factors, split: Split
+) -> Float[Array, "example latent"]:
+    codes = checked(function, codes, factors)
+    require_two(function, "latents are compared, which needs", codes.shape[1])
+    require_two_factors(function, factors)
+    checked_split(function, split, factors)
+    return codes

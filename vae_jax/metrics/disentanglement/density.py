@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from vae_jax.metrics.disentanglement.factors import (
-    Codes,
-    Factors,
+from vae_jax.metrics.disentanglement.checks import (
     checked,
+    checked_logvar,
+    require_bins,
     require_two_latents,
 )
+from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.information import (
     InformationGap,
     entropy,
@@ -20,7 +21,10 @@ from vae_jax.metrics.disentanglement.information import (
 )
 
 _CHUNK = 2048  # examples whose distribution functions are held at a time
-_TAIL = 5.0  # standard deviations beyond the outermost means
+_TAIL = 5.0  # usual standard deviations beyond the outermost means
+_DRAWN = 8192  # examples at most whose posteriors say where there is mass
+_POINTS = 16  # of each of these, at equal shares of its mass
+_LARGEST_LOG_STD = 60.0  # beyond, float32 could not square what is as wide
 
 
 def mig_density(
@@ -34,24 +38,28 @@ def mig_density(
 
     q(z_j) and each q(z_j | v_k) are mixtures of the examples' Gaussians. Chen et al.
     estimate their entropies from samples; here the mass of the mixtures in each of
-    `intervals` equal intervals is summed exactly, so nothing is random, and the
-    information is that about the interval: at most the true one, and close to it
-    where posteriors are about as wide as an interval or wider.
+    `intervals` intervals is summed exactly, so the information is that about the
+    interval: at most the true one, and close to it where posteriors are about as wide
+    as an interval or wider. Half of the edges lie at equal distances over the range of
+    the means, half where they part q(z_j) into about equal masses: a posterior far
+    wider than the others takes no edges from them.
 
     Args:
         mean: [example latent].
         logvar: log-variance of the posteriors, [example latent].
         factors: of the same examples.
-        intervals: of each latent's range.
+        intervals: of each latent; the outermost two have no end.
 
     Raises:
-        ValueError: codes are not finite, not as many as examples, or of one latent.
+        ValueError: codes or `logvar` are not finite, not of one shape, not as many as
+            examples, or of one latent; there are fewer than two intervals.
 
     Source: Chen et al. 2018, NeurIPS, Eq. 6 and appendix C.
     """
     mean = checked("mig_density", mean, factors)
-    logvar = checked("mig_density", logvar, factors)
+    logvar = checked_logvar("mig_density", logvar, mean)
     require_two_latents("mig_density", mean)
+    require_bins("mig_density", intervals, name="intervals")
     information, factor_entropy = _information(
         mean, logvar, factors, intervals=intervals
     )
@@ -80,8 +88,27 @@ def _information(
         ]
         return jnp.maximum(entropy(parts[0].sum(0)) - jnp.stack(within), 0)
 
-    information = jax.lax.map(of_latent, (mean.T, jnp.exp(logvar.T / 2)))
+    log_std = jnp.clip(logvar / 2, -_LARGEST_LOG_STD, _LARGEST_LOG_STD)
+    information = jax.lax.map(of_latent, (mean.T, jnp.exp(log_std.T)))
     return information, jnp.stack([entropy(count) for count in counts])
+
+
+def _edges(
+    mean: Float[Array, " example"], std: Float[Array, " example"], *, number: int
+) -> Float[Array, " edge"]:
+    """In order: half evenly over the means' range, half evenly over the mass."""
+    over_mass = number // 2
+    usual = _TAIL * jnp.median(std)
+    even = jnp.linspace(mean.min() - usual, mean.max() + usual, number - over_mass + 2)
+
+    if len(mean) > _DRAWN:
+        # One choice for all runs, at random lest it step in time with a grid.
+        drawn = jax.random.randint(jax.random.key(0), (_DRAWN,), 0, len(mean))
+        mean, std = mean[drawn], std[drawn]
+    share = (jnp.arange(_POINTS) + 0.5) / _POINTS
+    points = mean[:, None] + std[:, None] * jax.scipy.stats.norm.ppf(share)[None]
+    massed = jnp.quantile(points, jnp.linspace(0, 1, over_mass + 2)[1:-1])
+    return jnp.sort(jnp.concatenate([even[1:-1], massed]))
 
 
 def _mass(
@@ -93,8 +120,7 @@ def _mass(
     intervals: int,
 ) -> Float[Array, "value interval"]:
     """Summed over the examples of each value of each factor, factor by factor."""
-    low, high = (mean - _TAIL * std).min(), (mean + _TAIL * std).max()
-    edges = jnp.linspace(low, high, intervals + 1)[1:-1]
+    edges = _edges(mean, std, number=intervals - 1)
     offsets = jnp.array([0, *np.cumsum(sizes)[:-1]])
     chunks = -(-len(mean) // _CHUNK)
     # Added examples have no class: their one-hot rows are zero.

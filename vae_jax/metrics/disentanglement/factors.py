@@ -13,7 +13,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Real
 
 Codes: TypeAlias = Float[Array | np.ndarray, "example latent"]
 """Representations, usually posterior means; example by example as the factors."""
@@ -36,11 +36,6 @@ class Labelled:
         """Of some examples."""
         return self.all_classes[index]
 
-    def with_constants(self, count: int) -> "Labelled":
-        """The same with `count` factors of a single value put first."""
-        classes = jnp.pad(self.all_classes, ((0, 0), (count, 0)))
-        return Labelled(classes, (1,) * count + self.sizes)
-
     def matching(
         self, index: Int[Array, " n"], factor: Int[Array, " n"], *, key: Key[Array, ""]
     ) -> Int[Array, " n"]:
@@ -61,9 +56,22 @@ class FullGrid:
     """Every combination of factor values exactly once, the last factor fastest.
 
     Nothing is stored: classes and matching examples are arithmetic on the index.
+
+    Raises:
+        ValueError: there is no factor, or one of fewer than two values.
     """
 
     sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+    def __post_init__(self):
+        if not self.sizes:
+            raise ValueError("FullGrid: sizes must be of at least one factor, got ().")
+        for factor, size in enumerate(self.sizes):
+            if size < 2:
+                raise ValueError(
+                    "FullGrid: every factor must have at least two values, factor "
+                    f"{factor} has {size}; leave it out of sizes."
+                )
 
     @property
     def number(self) -> int:
@@ -79,10 +87,6 @@ class FullGrid:
         """Of some examples."""
         return index[:, None] // self._strides[None] % jnp.array(self.sizes)[None]
 
-    def with_constants(self, count: int) -> "FullGrid":
-        """The same with `count` factors of a single value put first."""
-        return FullGrid((1,) * count + self.sizes)
-
     def matching(
         self, index: Int[Array, " n"], factor: Int[Array, " n"], *, key: Key[Array, ""]
     ) -> Int[Array, " n"]:
@@ -96,29 +100,76 @@ class FullGrid:
 Factors: TypeAlias = FullGrid | Labelled
 
 
-def labelled(classes: Int[Array | np.ndarray, "example factor"]) -> Labelled:
+def labelled(classes: Real[Array | np.ndarray, "example factor"]) -> Labelled:
     """Factors known by their classes 0, 1, ... alone, of any set of examples.
 
     Raises:
-        ValueError: a class is negative, or a factor has one value in all examples.
+        ValueError: classes are not [example factor], one is negative or no whole
+            number, or a factor has one value in all examples.
     """
     host = np.asarray(classes)
-    if host.min() < 0:
+    if host.ndim != 2 or not host.size:
         raise ValueError(
-            f"labelled: classes must count from 0, got {host.min()}; number the values."
+            "labelled: classes must be [example factor] and not empty, got shape "
+            f"{host.shape}; one factor is classes[:, None]."
         )
+    whole = host if host.dtype.kind in "biu" else _whole(host)
+    if whole.min() < 0:
+        raise ValueError(
+            f"labelled: classes must count from 0, got {whole.min()}; "
+            "number the values."
+        )
+    constant = constant_factor(whole)
+    if constant is not None:
+        raise ValueError(
+            f"labelled: factor {constant} has one value in all examples; drop it."
+        )
+    sizes = tuple(int(largest) + 1 for largest in whole.max(0))
+    return Labelled(jnp.asarray(whole, jnp.int32), sizes)
+
+
+def _whole(values: np.ndarray) -> Int[np.ndarray, "example factor"]:
+    """Floats that are whole numbers, as such."""
+    got = values.dtype
+    if values.dtype.kind == "f":
+        is_whole = np.isfinite(values) & (values == np.floor(values))
+        if is_whole.all():
+            return values.astype(np.int64)
+        got = values[~is_whole][0]
+    raise ValueError(
+        f"labelled: classes must be whole numbers, got {got}; number the values of "
+        "each factor by np.unique(values, return_inverse=True)[1]."
+    )
+
+
+def known(values: Array | np.ndarray) -> np.ndarray | None:
+    """The same on the host, or None inside a trace, where they are not known yet."""
+    return None if isinstance(values, jax.core.Tracer) else np.asarray(values)
+
+
+def constant_factor(classes: Real[Array | np.ndarray, "n factor"]) -> int | None:
+    """The first factor that has one value in all of these, as far as that is known."""
+    host = known(classes)
+    if host is None:
+        return None
     constant = np.flatnonzero((host == host[:1]).all(0))
-    if constant.size:
-        raise ValueError(
-            f"labelled: factor {constant[0]} has one value in all examples; drop it."
-        )
-    sizes = tuple(int(largest) + 1 for largest in host.max(0))
-    return Labelled(jnp.asarray(host, jnp.int32), sizes)
+    return int(constant[0]) if constant.size else None
 
 
 def take(factors: Factors, index: Int[Array, " n"]) -> Labelled:
-    """The factors of some of the examples."""
-    return Labelled(factors.classes(index), factors.sizes)
+    """The factors of some of the examples.
+
+    Raises:
+        ValueError: a factor has one value in all of them.
+    """
+    classes = factors.classes(index)
+    constant = constant_factor(classes)
+    if constant is not None:
+        raise ValueError(
+            f"take: every factor must vary in the examples taken, factor {constant} "
+            f"has one value in all {len(index)}; take more."
+        )
+    return Labelled(classes, factors.sizes)
 
 
 class Split(NamedTuple):
@@ -136,40 +187,18 @@ def split_classes(
 
 
 def random_split(number: int, *, train: int, test: int, key: Key[Array, ""]) -> Split:
-    """Disjoint random examples; in the same proportion where there are too few."""
+    """Disjoint random examples; in the same proportion where there are too few.
+
+    Raises:
+        ValueError: an example for each part is not there or not asked for.
+    """
+    if min(train, test) < 1 or number < 2:
+        raise ValueError(
+            "random_split: train and test must be one example each at least, got "
+            f"{train} and {test} of {number}."
+        )
     if number < train + test:
-        train = number * train // (train + test)
+        train = min(max(number * train // (train + test), 1), number - 1)
         test = number - train
     order = jax.random.permutation(key, number)
     return Split(order[:train], order[train : train + test])
-
-
-def checked(function: str, codes: Codes, factors: Factors | None = None) -> Array:
-    """The codes in float32 on the device.
-
-    Raises:
-        ValueError: from `function`, if a code is not finite (which a trace cannot
-            tell), or the examples of codes and factors differ in number.
-    """
-    codes = jnp.asarray(codes, jnp.float32)
-    if factors is not None and len(codes) != factors.number:
-        raise ValueError(
-            f"{function}: codes and factors must describe the same examples, got "
-            f"{len(codes)} codes and {factors.number} examples."
-        )
-    if not isinstance(codes, jax.core.Tracer):
-        bad = np.flatnonzero(~np.asarray(jnp.isfinite(codes).all(0)))
-        if bad.size:
-            raise ValueError(
-                f"{function}: codes must be finite, latent {bad[0]} is not; "
-                "leave out a run that diverged."
-            )
-    return codes
-
-
-def require_two_latents(function: str, codes: Array) -> None:
-    """Raises a ValueError from `function`, which compares the best two latents."""
-    if codes.shape[1] < 2:
-        raise ValueError(
-            f"{function}: a gap between two latents needs two, got {codes.shape[1]}."
-        )

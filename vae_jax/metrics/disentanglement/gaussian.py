@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.metrics.disentanglement.factors import Codes, checked
+from vae_jax.metrics.disentanglement.checks import checked, require_two_examples
+from vae_jax.metrics.disentanglement.factors import Codes
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -16,13 +17,13 @@ def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
     latents of which one is a linear function of the other make it huge or infinite.
 
     Raises:
-        ValueError: codes are not finite.
+        ValueError: codes are not finite, or of one example.
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
-    return total_correlation_of(
-        _covariance(checked("gaussian_total_correlation", codes))
-    )
+    codes = checked("gaussian_total_correlation", codes)
+    require_two_examples("gaussian_total_correlation", codes)
+    return total_correlation_of(_covariance(codes))
 
 
 @jax.jit
@@ -45,11 +46,13 @@ def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
     codes' scale.
 
     Raises:
-        ValueError: codes are not finite.
+        ValueError: codes are not finite, or of one example.
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
-    return wasserstein_of(_covariance(checked("gaussian_wasserstein", codes)))
+    codes = checked("gaussian_wasserstein", codes)
+    require_two_examples("gaussian_wasserstein", codes)
+    return wasserstein_of(_covariance(codes))
 
 
 @jax.jit

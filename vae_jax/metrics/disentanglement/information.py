@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from vae_jax.metrics.disentanglement.factors import (
-    Codes,
-    Factors,
+from vae_jax.metrics.disentanglement.checks import (
     checked,
+    require_bins,
+    require_two,
+    require_two_factors,
     require_two_latents,
 )
+from vae_jax.metrics.disentanglement.factors import Codes, Factors
 
 BINS = 20
 """Equal bins from the smallest to the largest code, as in `disentanglement_lib`."""
@@ -73,12 +75,14 @@ def mig_binned(codes: Codes, factors: Factors, *, bins: int = BINS) -> Informati
     The number moves with the bins and differs from `mig_density`: never mix the two.
 
     Raises:
-        ValueError: codes are not finite, not as many as examples, or of one latent.
+        ValueError: codes are not finite, not as many as examples, or of one latent;
+            there are fewer than two bins.
 
     Source: Chen et al. 2018, NeurIPS, Eq. 6, estimated as in Locatello et al. 2019.
     """
     codes = checked("mig_binned", codes, factors)
     require_two_latents("mig_binned", codes)
+    require_bins("mig_binned", bins)
     information, factor_entropy = _information(codes, factors, bins=bins)
     score = information_gap(information, factor_entropy)
     return InformationGap(score, information, factor_entropy)
@@ -90,11 +94,14 @@ def modularity(codes: Codes, factors: Factors, *, bins: int = BINS) -> Float[Arr
     Dead latents count as 0, so the score also falls with each latent that is not used.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples.
+        ValueError: codes are not finite or not as many as examples; there is only one
+            factor, or fewer than two bins.
 
     Source: Ridgeway and Mozer 2018, NeurIPS, section 3.
     """
     codes = checked("modularity", codes, factors)
+    require_two_factors("modularity", factors)
+    require_bins("modularity", bins)
     return modularity_of(_information(codes, factors, bins=bins)[0])
 
 
@@ -102,10 +109,16 @@ def modularity(codes: Codes, factors: Factors, *, bins: int = BINS) -> Float[Arr
 def modularity_of(
     mutual_information: Float[Array, "latent factor"],
 ) -> Float[Array, ""]:
-    """Mean over latents of 1 - (squares but the largest) / (largest (factors - 1))."""
+    """Mean over latents of 1 - (squares but the largest) / (largest (factors - 1)).
+
+    Raises:
+        ValueError: there is only one factor.
+    """
+    factors = mutual_information.shape[1]
+    require_two("modularity_of", "factors are compared, which needs", factors)
     squared = mutual_information**2
     largest = squared.max(1)
-    others = (squared.sum(1) - largest) / (squared.shape[1] - 1)
+    others = (squared.sum(1) - largest) / (factors - 1)
     share = others / jnp.where(largest > 0, largest, 1)
     return jnp.where(largest > 0, 1 - share, 0).mean()
 
@@ -114,12 +127,14 @@ def mean_code_information(codes: Codes, *, bins: int = BINS) -> Float[Array, ""]
     """Mean mutual information of two different latents in nats, from histograms.
 
     Raises:
-        ValueError: codes are not finite, or of one latent.
+        ValueError: codes are not finite, or of one latent; there are fewer than two
+            bins.
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
     codes = checked("mean_code_information", codes)
     require_two_latents("mean_code_information", codes)
+    require_bins("mean_code_information", bins)
     return _mean_code_information(codes, bins=bins)
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from vae_jax.metrics.disentanglement.factors import Codes, Factors, checked
+from vae_jax.metrics.disentanglement.checks import checked, require_bins
+from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.information import BINS, histogram_bins
 
 
@@ -37,14 +38,15 @@ def irs(
             has more values than that.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples, or the quantile is
-            not in [0, 1].
+        ValueError: codes are not finite or not as many as examples, the quantile is
+            not in [0, 1], or there are fewer than two bins.
 
     Source: Suter et al. 2019, ICML, section 4.
     """
     codes = checked("irs", codes, factors)
     if not 0 <= quantile <= 1:
         raise ValueError(f"irs: quantile must be in [0, 1], got {quantile}.")
+    require_bins("irs", bins)
     return _irs(codes, factors, quantile=quantile, bins=bins)
 
 

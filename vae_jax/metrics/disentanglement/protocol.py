@@ -1,11 +1,16 @@
 """How many examples and votes a score is made of, and which latents may vote."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """The defaults are those of Locatello et al. 2019, ICML, and of their code."""
+    """The defaults are those of Locatello et al. 2019, ICML, and of their code.
+
+    Raises:
+        ValueError: a number is too small for a vote, a variance or a score.
+    """
 
     votes: int = 10_000
     """Of the FactorVAE score, or points of the beta-VAE score, to fit on."""
@@ -27,6 +32,27 @@ class Protocol:
     """Examples for every metric that fits or counts."""
     test: int = 5_000
     """Other examples to score classifiers on."""
+
+    def __post_init__(self):
+        least = {
+            "votes": 1,
+            "evaluation_votes": 1,
+            "group": 2,
+            "variance_examples": 2,
+            "minimum_std": 0,
+            "constant_factors": 0,
+            "train": 2,
+            "test": 1,
+        }
+        for name, wanted in least.items():
+            got = getattr(self, name)
+            # Written so that NaN is refused; None is a choice of its own.
+            if got is not None and not got >= wanted:
+                raise ValueError(
+                    f"Protocol: {name} must be at least {wanted}, got {got}."
+                )
+        if self.minimum_kl is not None and math.isnan(self.minimum_kl):
+            raise ValueError("Protocol: minimum_kl must be a number of nats, got nan.")
 
 
 STANDARD = Protocol()

@@ -8,12 +8,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vae_jax.metrics.disentanglement import classifiers
+from vae_jax.metrics.disentanglement.checks import (
+    checked,
+    checked_split,
+    require_scored,
+    require_two_latents,
+)
 from vae_jax.metrics.disentanglement.factors import (
     Codes,
     Factors,
     Split,
-    checked,
-    require_two_latents,
     split_classes,
 )
 from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
@@ -50,12 +54,14 @@ def sap(codes: Codes, factors: Factors, split: Split) -> Sap:
     classes) predicts the factor from this latent alone.
 
     Raises:
-        ValueError: codes are not finite, not as many as examples, or of one latent.
+        ValueError: codes are not finite, not as many as examples, or of one latent; a
+            factor does not vary in the examples to fit on.
 
     Source: Kumar et al. 2018, ICLR, section 3; settings of Locatello et al. 2019.
     """
     codes = checked("sap", codes, factors)
     require_two_latents("sap", codes)
+    checked_split("sap", split, factors)
     predictability = _accuracies(codes, factors, split)
     return Sap(gap_of(predictability), predictability)
 
@@ -105,33 +111,42 @@ def explicitness(codes: Codes, factors: Factors, split: Split) -> Explicitness:
 
     A multinomial logistic regression on standardised codes for each factor, scored by
     the area under the ROC curve of each class against the rest; it is not rescaled,
-    as in `disentanglement_lib`. Classes that the examples lack are left out.
+    as in `disentanglement_lib`. Classes that were not fitted, or that the examples to
+    score on lack, are left out; inside a trace, as of `jax.vmap` over splits, a factor
+    of which none is left gives NaN instead of an error.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples.
+        ValueError: codes are not finite or not as many as examples; a factor does not
+            vary in the examples to fit or to score on.
 
     Source: Ridgeway and Mozer 2018, NeurIPS, section 3.
     """
     codes = checked("explicitness", codes, factors)
-    return _explicitness(codes, factors, split)
-
-
-@jax.jit
-def _explicitness(
-    codes: Float[Array, "example latent"], factors: Factors, split: Split
-) -> Explicitness:
+    checked_split("explicitness", split, factors)
+    require_scored("explicitness", split, factors)
     train, test = standardised(codes[split.train], codes[split.test])
-    size = max(factors.sizes)
+    parts = zip(factors.sizes, *split_classes(factors, split), strict=True)
+    scores = [
+        _aurocs(train, truth, test, trial, size=size) for size, truth, trial in parts
+    ]
+    train_score, score = jnp.stack(scores).mean(0)
+    return Explicitness(score, train_score)
 
-    def of_factor(
-        classes: tuple[Int[Array, " train"], Int[Array, " test"]],
-    ) -> Float[Array, " 2"]:
-        classifier = classifiers.fit_logistic(train, classes[0], size=size)
-        parts = zip((train, test), classes, strict=True)
-        return jnp.stack([_mean_auroc(classifier, *part) for part in parts])
 
-    scores = jax.lax.map(of_factor, split_classes(factors, split)).mean(0)
-    return Explicitness(score=scores[1], train_score=scores[0])
+@functools.partial(jax.jit, static_argnames="size")
+def _aurocs(
+    train: Float[Array, "train latent"],
+    truth: Int[Array, " train"],
+    test: Float[Array, "test latent"],
+    trial: Int[Array, " test"],
+    *,
+    size: int,
+) -> Float[Array, " 2"]:
+    """Of one factor, mean over its classes: of the training and the test examples."""
+    classifier = classifiers.fit_logistic(train, truth, size=size)
+    return jnp.stack(
+        [_mean_auroc(classifier, train, truth), _mean_auroc(classifier, test, trial)]
+    )
 
 
 def _mean_auroc(
@@ -139,9 +154,11 @@ def _mean_auroc(
     features: Float[Array, "example latent"],
     classes: Int[Array, " example"],
 ) -> Float[Array, ""]:
-    p = jax.nn.softmax(classifiers.class_scores(classifier, features))
-    truth = classes[None] == jnp.arange(p.shape[1])[:, None]
-    return jnp.nanmean(jax.vmap(auroc)(p.T, truth))
+    scores = classifiers.class_scores(classifier, features)
+    truth = classes[None] == jnp.arange(scores.shape[1])[:, None]
+    found = jax.vmap(auroc)(jax.nn.softmax(scores).T, truth)
+    # What was not fitted has no score that could rank examples.
+    return jnp.nanmean(jnp.where(jnp.isfinite(classifier.bias), found, jnp.nan))
 
 
 def auroc(

@@ -3,17 +3,23 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vae_jax.distributions import normal_kl
+from vae_jax.metrics.disentanglement.checks import (
+    checked,
+    checked_logvar,
+    checked_split,
+    require_scored,
+    require_two_factors,
+    require_two_latents,
+)
 from vae_jax.metrics.disentanglement.dci import Dci, dci_logistic, dci_trees
 from vae_jax.metrics.disentanglement.density import mig_density
 from vae_jax.metrics.disentanglement.factors import (
     Codes,
     Factors,
-    checked,
     random_split,
     take,
 )
@@ -52,6 +58,10 @@ def suite(
 ) -> Suite:
     """Every metric of one run; those that count or fit share one sample of examples.
 
+    All scores are finite, but for the total correlation where a latent is a linear
+    function of others, which is infinite if rounding does not make it finite. NaN
+    means codes whose squares float32 cannot hold, from about 1e19.
+
     Args:
         codes: posterior means of all examples, [example latent].
         factors: of the same examples.
@@ -61,18 +71,23 @@ def suite(
         trees: whether to fit the trees of `dci_trees` too, which takes minutes.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples, there is only one
-            latent, or the protocol asks for a KL and `logvar` is not given.
+        ValueError: codes or `logvar` are not finite or not as many as examples; there
+            is only one latent or factor; a factor does not vary in the sample; the
+            protocol asks for a KL and `logvar` is not given.
     """
-    codes = checked("suite", codes, factors)
+    codes, kl = checked("suite", codes, factors), None
+    require_two_latents("suite", codes)
+    require_two_factors("suite", factors)
+    if logvar is not None:
+        logvar = checked_logvar("suite", logvar, codes)
+        kl = normal_kl(codes, logvar, 0.0, 0.0).mean(0)
     votes_key, pairs_key, split_key = jax.random.split(key, 3)
     split = random_split(
         factors.number, train=protocol.train, test=protocol.test, key=split_key
     )
+    checked_split("suite", split, factors)
+    require_scored("suite", split, factors)
     sample, sampled = codes[split.train], take(factors, split.train)
-    kl = None
-    if logvar is not None:
-        kl = normal_kl(codes, jnp.asarray(logvar), 0.0, 0.0).mean(0)
     voted = factor_vae_score(codes, factors, key=votes_key, protocol=protocol, kl=kl)
     gap = mig_binned(sample, sampled)
     linear = dci_logistic(codes, factors, split)

@@ -4,13 +4,14 @@ import functools
 from typing import Literal, NamedTuple, assert_never
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vae_jax.metrics.disentanglement.classifiers import HIGHEST
+from vae_jax.metrics.disentanglement.checks import Unchecked, checked_kl
+from vae_jax.metrics.disentanglement.factors import known
 from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
+from vae_jax.metrics.disentanglement.softmax import HIGHEST
 
 Similarity = Literal["lasso", "spearman"]
 
@@ -40,22 +41,35 @@ def udr(
         minimum_kl: in nats.
 
     Raises:
-        ValueError: there are fewer than two runs, or codes that are not finite.
+        ValueError: there are fewer than two runs; codes or `kl` are of another shape or
+            not finite.
 
     Source: Duan et al. 2020, ICLR, section 4; settings of `disentanglement_lib`.
     """
+    codes = _checked_runs(codes)
+    shape = codes.shape[0], codes.shape[2]
+    live = jnp.ones(shape, bool)
+    if kl is not None:
+        live = checked_kl("udr", kl, shape=shape) > minimum_kl
+    return _udr(codes, live, similarity=similarity)
+
+
+def _checked_runs(codes: Unchecked) -> Float[Array, "run example latent"]:
+    codes = jnp.asarray(codes, jnp.float32)
+    if codes.ndim != 3 or not codes.size:
+        raise ValueError(
+            "udr: codes must be [run example latent] and not empty, got shape "
+            f"{codes.shape}; stack the codes of the runs."
+        )
     if len(codes) < 2:
         raise ValueError(f"udr: runs are compared in pairs, got {len(codes)}.")
-    codes = jnp.asarray(codes, jnp.float32)
-    if not isinstance(codes, jax.core.Tracer) and not jnp.isfinite(codes).all():
-        run = int(jnp.argmin(jnp.isfinite(codes).all((1, 2))))
+    finite = known(jnp.isfinite(codes).all((1, 2)))
+    if finite is not None and not finite.all():
         raise ValueError(
-            f"udr: codes must be finite, run {run} is not; leave out what diverged."
+            f"udr: codes must be finite, run {int(finite.argmin())} is not; leave out "
+            "what diverged."
         )
-    live = jnp.ones((codes.shape[0], codes.shape[2]), bool)
-    if kl is not None:
-        live = jnp.asarray(kl) > minimum_kl
-    return _udr(codes, live, similarity=similarity)
+    return codes
 
 
 @functools.partial(jax.jit, static_argnames="similarity")

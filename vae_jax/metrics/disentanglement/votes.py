@@ -9,7 +9,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from vae_jax.metrics.disentanglement import classifiers
-from vae_jax.metrics.disentanglement.factors import Codes, Factors, checked
+from vae_jax.metrics.disentanglement.checks import (
+    checked,
+    checked_kl,
+    require_two,
+    require_two_factors,
+)
+from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.protocol import STANDARD, Protocol
 
 
@@ -54,19 +60,26 @@ def factor_vae_score(
         kl: mean KL of each latent in nats, which `protocol.minimum_kl` asks for.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples, `kl` is missing.
+        ValueError: codes are not finite or not as many as examples; there is only one
+            factor, the constant ones counted; the protocol has fewer balanced votes
+            than factors; `kl` is missing, not finite or of another shape.
 
     Source: Kim and Mnih 2018, ICML, section 4; details of `disentanglement_lib`.
     """
     codes = checked("factor_vae_score", codes, factors)
-    if protocol.minimum_kl is not None and kl is None:
+    count = protocol.constant_factors + len(factors.sizes)
+    require_two("factor_vae_score", "factors are compared, which needs", count)
+    _require_votes("factor_vae_score", count, protocol)
+    if kl is not None:
+        kl = checked_kl("factor_vae_score", kl, shape=codes.shape[1:])
+    elif protocol.minimum_kl is not None:
         raise ValueError(
             "factor_vae_score: this protocol lets latents vote by their KL, got none; "
             "give kl, the mean of each latent over the data in nats."
         )
     live = jnp.ones(codes.shape[1], bool)
-    if protocol.minimum_kl is not None:
-        live = jnp.asarray(kl) > protocol.minimum_kl
+    if kl is not None and protocol.minimum_kl is not None:
+        live = kl > protocol.minimum_kl
     return _factor_vae_score(codes, factors, live, key=key, protocol=protocol)
 
 
@@ -80,26 +93,36 @@ def _factor_vae_score(
     protocol: Protocol,
 ) -> FactorVaeScore:
     variance_key, votes_key = jax.random.split(key)
-    factors = factors.with_constants(protocol.constant_factors)
+    count = protocol.constant_factors + len(factors.sizes)
     variance = _global_variance(codes, protocol.variance_examples, key=variance_key)
     std = jnp.sqrt(variance)
     active = live & (std >= protocol.minimum_std) & (variance > 0)
 
-    factor, group = _groups(factors, key=votes_key, protocol=protocol)
+    factor, group = _groups(factors, count, key=votes_key, protocol=protocol)
     local = codes[group].var(axis=1, ddof=1) / jnp.where(active, variance, 1)[None]
     latent = jnp.argmin(jnp.where(active[None], local, jnp.inf), axis=1)
 
-    def count(of: slice) -> Int[Array, "factor latent"]:
-        empty = jnp.zeros((len(factors.sizes), codes.shape[1]), jnp.int32)
+    def counted(of: slice) -> Int[Array, "factor latent"]:
+        empty = jnp.zeros((count, codes.shape[1]), jnp.int32)
         return empty.at[factor[of], latent[of]].add(1)
 
-    fitted, scored = _parts(len(factors.sizes), protocol)
-    votes = count(fitted)
+    fitted, scored = _parts(count, protocol)
+    votes = counted(fitted)
     chosen = votes.argmax(0)
-    right = jnp.take_along_axis(count(scored), chosen[None], axis=0).sum()
+    right = jnp.take_along_axis(counted(scored), chosen[None], axis=0).sum()
     number = protocol.evaluation_votes or protocol.votes
     score = jnp.where(active.any(), right / number, 0)
     return FactorVaeScore(score, votes * active[None], chosen, active, std)
+
+
+def _require_votes(function: str, count: int, protocol: Protocol) -> None:
+    """Raises a ValueError from `function` if balanced votes are too few to divide."""
+    least = min(protocol.votes, protocol.evaluation_votes or protocol.votes)
+    if protocol.balanced and least < count:
+        raise ValueError(
+            f"{function}: balanced votes must be one for each of {count} factors at "
+            f"least, got {least}; ask for more."
+        )
 
 
 def _cast(count: int, protocol: Protocol) -> tuple[int, int]:
@@ -141,19 +164,24 @@ def _global_variance(
 
 
 def _groups(
-    factors: Factors, *, key: Key[Array, ""], protocol: Protocol
+    factors: Factors, count: int, *, key: Key[Array, ""], protocol: Protocol
 ) -> tuple[Int[Array, " vote"], Int[Array, "vote group"]]:
-    """The fixed factor of each vote, and a group that shares its value."""
-    factor_key, first_key, others_key = jax.random.split(key, 3)
-    count = len(factors.sizes)
+    """The fixed factor of each vote, and a group that shares its value.
+
+    Of the `count` factors the constant ones come first; all examples share theirs.
+    """
+    factor_key, first_key, others_key, anyone_key = jax.random.split(key, 4)
     factor = _fixed_factors(count, key=factor_key, protocol=protocol)
     first = jax.random.randint(first_key, factor.shape, 0, factors.number)
+    varied = factor - protocol.constant_factors
     others = factors.matching(
         jnp.repeat(first, protocol.group - 1),
-        jnp.repeat(factor, protocol.group - 1),
+        jnp.repeat(jnp.maximum(varied, 0), protocol.group - 1),
         key=others_key,
-    )
-    others = others.reshape(len(factor), protocol.group - 1)
+    ).reshape(len(factor), protocol.group - 1)
+    if protocol.constant_factors:
+        anyone = jax.random.randint(anyone_key, others.shape, 0, factors.number)
+        others = jnp.where(varied[:, None] < 0, anyone, others)
     return factor, jnp.concatenate([first[:, None], others], axis=1)
 
 
@@ -172,11 +200,14 @@ def beta_vae_score(
     1 / factors. The score saturates early: nearly every code of use reaches 1.
 
     Raises:
-        ValueError: codes are not finite or not as many as examples.
+        ValueError: codes are not finite or not as many as examples; there is only one
+            factor; the protocol has fewer balanced votes than factors.
 
     Source: Higgins et al. 2017, ICLR, section 3, as in `disentanglement_lib`.
     """
     codes = checked("beta_vae_score", codes, factors)
+    require_two_factors("beta_vae_score", factors)
+    _require_votes("beta_vae_score", len(factors.sizes), protocol)
     return _beta_vae_score(codes, factors, key=key, protocol=protocol)
 
 
