@@ -163,12 +163,12 @@ class Sweep:
 
     def _require_enough(self) -> None:
         """Of latents and images, for what compares two of them."""
+        if self.latents < 2:
+            raise ValueError(
+                f"--latents must be at least 2, which scores compare, got "
+                f"{self.latents}."
+            )
         for objective in self.objectives:
-            if objective.startswith(ATTENTION) and self.latents < 2:
-                raise ValueError(
-                    f"--latents must be at least 2 for {objective}, which compares "
-                    f"their maps, got {self.latents}."
-                )
             plain = objective.removeprefix(ATTENTION)
             if plain in _OVER_THE_BATCH and self.batch_size < 2:
                 raise ValueError(
@@ -205,7 +205,6 @@ class Sweep:
 
 
 _AT_LEAST_ONE = (
-    "latents",
     "steps",
     "seeds",
     "batch_size",

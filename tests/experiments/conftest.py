@@ -1,6 +1,7 @@
 """A detector whose maps are known, so that what is made of them can be told."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -29,3 +30,15 @@ class Brightness:
 @pytest.fixture
 def brightness() -> Brightness:
     return Brightness()
+
+
+@pytest.fixture(scope="session")
+def one_device(tmp_path_factory) -> dict[str, str]:
+    """The environment of a process as a user starts it, that compiles nothing twice."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    return inherited | {
+        "XLA_FLAGS": "",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }

@@ -1,7 +1,6 @@
 """A sweep as a process: killed, and resumed. Minutes: run by hand."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -26,15 +25,8 @@ FLAGS = {
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
+def start(tmp_path_factory, one_device):
     folder = tmp_path_factory.mktemp("sweep")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-    environment |= {
-        "XLA_FLAGS": "",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
 
     def start(name):
         words = [str(word) for flag in FLAGS.items() for word in (flag[0], *flag[1])]
@@ -42,7 +34,7 @@ def start(tmp_path_factory):
         command += ["--workdir", str(folder / name)]
         log = (folder / f"{name}.log").open("a")
         return folder / name, subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log
+            command, env=one_device, stdout=log, stderr=log
         )
 
     return start

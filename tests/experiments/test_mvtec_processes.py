@@ -44,15 +44,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def start(folder):
+def start(folder, one_device):
     """`start(name, *flags)` begins the main job in the workdir of that name."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-    environment |= {
-        "XLA_FLAGS": "",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
 
     def start(name, *flags):
         folders = {"--workdir": folder / name, "--cache-dir": folder / "cache"}
@@ -60,7 +53,7 @@ def start(folder):
         words = [str(word) for option in options.items() for word in option]
         return subprocess.Popen(
             [sys.executable, "-m", "experiments.mvtec", *words, *flags],
-            env=environment,
+            env=one_device,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -63,7 +63,8 @@ def test_an_objective_named_twice_is_trained_once():
         ({"seed": -1}, r"--seed must be at least 0, .* got -1"),
         ({"seed": 2**31}, r"--seed must .* --seeds 3 at most 2147483644, got 2147"),
         ({"taps": ()}, "--taps: ad- objectives want at least one"),
-        ({"latents": 1}, "--latents must be at least 2 for ad-factor-vae, .* got 1"),
+        ({"latents": 1}, r"--latents must be at least 2, .* got 1"),
+        ({"latents": 1, "objectives": ("vae",)}, "--latents must be at least 2"),
         (
             {"objectives": ("beta-tcvae",), "batch_size": 1},
             "--batch-size must be at least 2 for beta-tcvae, .* got 1",
