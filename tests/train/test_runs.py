@@ -301,8 +301,8 @@ def test_a_figure_may_have_a_number_for_each_latent(tmp_path):
     events = b"".join(
         file.read_bytes() for file in (tmp_path / "tensorboard").iterdir()
     )
-    assert b"evaluation/kl/run1/2" in events
-    assert b"evaluation/kl/run8" not in events
+    assert b"evaluation/kl/1/2" in events
+    assert b"evaluation/kl/8" not in events
 
 
 def test_many_wrong_runs_are_counted():

@@ -10,8 +10,8 @@ import numpy as np
 
 Kind = Literal["train", "evaluation"]
 Figures = Mapping[str, float | list]
-"""Figures by name, each a float; of many runs trained at once a list, one for each, of
-floats or of what has a float for each latent."""
+"""Figures by name, each a float, or a list of what is one for each latent; of many runs
+trained at once a list of these, one for each run."""
 
 
 class Recorder:
@@ -51,9 +51,8 @@ class Recorder:
         everything = {**figures, **(times or {})}
         self._lines.write(_to_json({"step": step, "kind": kind, **everything}))
         for name, value in everything.items():
-            for run, figure in np.ndenumerate(value):
-                places = [f"run{run[0]}", *map(str, run[1:])] if run else []
-                tag = "/".join([kind, name, *places])
+            for place, figure in np.ndenumerate(value):
+                tag = "/".join([kind, name, *map(str, place)])
                 self._events.add_scalar(tag, figure, step)
 
     def flush(self) -> None:
