@@ -32,10 +32,9 @@ def start(tmp_path_factory, one_device):
         words = [str(word) for flag in FLAGS.items() for word in (flag[0], *flag[1])]
         command = [sys.executable, "-m", "experiments.dsprites", *words]
         command += ["--workdir", str(folder / name)]
-        log = (folder / f"{name}.log").open("a")
-        return folder / name, subprocess.Popen(
-            command, env=one_device, stdout=log, stderr=log
-        )
+        with (folder / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(command, env=one_device, stdout=log, stderr=log)
+        return folder / name, process
 
     return start
 
