@@ -46,7 +46,7 @@ def results(folder):
 
 
 def test_a_sweep_killed_at_any_moment_gives_the_same_table(start):
-    """At random moments, as soon as the first line of its metrics is there."""
+    """Five times, at random moments; what it had logged and scored is the same too."""
     whole, process = start("whole")
     assert process.wait() == 0
     folder, process = start("killed")
