@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
+from vae_jax import train
 from vae_jax.baselines import anogan, dcgan
 
 SEARCH = {"learning_rate": 0.02, "feature_weight": 0.1}
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args(argv)
+    train.keep_freed_memory()
 
     gan, variables = drawing_gan(
         image_size=args.image_size, channels=args.channels, width=args.width

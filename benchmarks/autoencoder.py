@@ -123,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=1, help="that maps are made of")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args(argv)
+    train.keep_freed_memory()
 
     texture = args.kind == "texture"
     channels = 1 if args.loss == "ssim" else 3

@@ -50,8 +50,9 @@ def make_loss_fn(
         theirs, latents = params["discriminator"], outputs.latents
         permuted = losses.permute_latents(stop(latents), key=order_key)
         penalty = losses.density_ratio(logits(stop(theirs), latents)).mean()
+        both = jnp.concatenate([stop(latents), permuted])  # one pass for two halves
         adversary = losses.discriminator_loss(
-            logits(theirs, stop(latents)), logits(theirs, permuted)
+            *jnp.split(logits(theirs, both), 2)
         ).mean()
         loss += hyper["gamma"] * penalty + adversary
         return loss, train.Aux({"adversary": adversary}, model_state)
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1, help="of ours in a dispatch")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args(argv)
+    train.keep_freed_memory()
 
     images = factor_images.procedural_dsprites(STRIDES)
     packages, torch_settings, theirs = ["jax", "jaxlib", "flax", "optax"], None, {}

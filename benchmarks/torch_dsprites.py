@@ -79,9 +79,6 @@ def discriminator_loss(discriminator: nn.Module, latents: Tensor) -> Tensor:
     """The cross-entropy of telling latents from permuted ones, mean of both kinds."""
     order = torch.rand_like(latents).argsort(0)
     permuted = torch.gather(latents, 0, order)
-    joint = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
-    cross_entropy = nn.functional.cross_entropy
-    return 0.5 * (
-        cross_entropy(discriminator(latents), joint)
-        + cross_entropy(discriminator(permuted), 1 - joint)
-    )
+    labels = torch.arange(2, device=latents.device).repeat_interleave(len(latents))
+    both = torch.cat([latents, permuted])
+    return nn.functional.cross_entropy(discriminator(both), labels)

@@ -128,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--repeats", type=int, default=10)
     args = parser.parse_args(argv)
+    train.keep_freed_memory()
 
     network = build_network(args.model, image_size=args.image_size, dtype=args.dtype)
     images = np.random.default_rng(0).random(

@@ -64,11 +64,12 @@ def run(
     """
     config = parse(presets, sys.argv[1:] if args is None else args)
     with _one_line_errors(distributed=config.launch.distributed):
-        if config.launch.distributed:
-            # Imported here: --help must answer at once and jax takes half a second.
-            from vae_jax.train import initialize_distributed
+        # Imported here: --help must answer at once and jax takes half a second.
+        from vae_jax import train
 
-            initialize_distributed(
+        train.keep_freed_memory()
+        if config.launch.distributed:
+            train.initialize_distributed(
                 coordinator_address=config.launch.coordinator_address,
                 num_processes=config.launch.num_processes,
                 process_id=config.launch.process_id,
@@ -139,6 +140,9 @@ def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
     try:
         with contextlib.redirect_stderr(complaint):
             return cli() if default is None else cli(default=default)
+    except BrokenPipeError:  # of `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except SystemExit as stopped:
         if complaint.getvalue():
             # tyro draws a box of many lines below a title; one line will do.

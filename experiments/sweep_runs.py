@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from experiments.console import say
@@ -31,14 +30,14 @@ from experiments.regularisers import (
 from experiments.representation import (
     Evaluation,
     brief_figures,
-    collapse,
     represent,
 )
 from experiments.sweep import ATTENTION, Group, Run, Sweep, run_name
 from vae_jax import attention, models, train
 from vae_jax.factor_images import FactorImages
+from vae_jax.metrics.latents import collapse_message
 
-_RULES = {
+MAP_RULES = {
     "paper": attention.PAPER,
     # Of its disentangling runs; its anomaly maps, `attention.REPRO2021`, are others.
     "repro2021": attention.Rule(rectify_at="channel", resize="bilinear_aligned"),
@@ -120,7 +119,7 @@ def train_group(
         term = AttentionTerm(
             tap=group.tap,
             pairs=sweep.pairs,
-            rule=_RULES[sweep.map_rule],
+            rule=MAP_RULES[sweep.map_rule],
             resolution=sweep.map_size,
             second_order=sweep.second_order,
         )
@@ -135,6 +134,10 @@ def train_group(
     loss_fn = make_loss_fn(model, objective, attention_term=term)
     if mesh.size < (devices := len(jax.devices())):
         say(f"{len(group.runs)} runs divide over {mesh.size} of {devices} devices.")
+
+    def vaes(state: train.TrainState) -> PyTree:
+        return train.gather_runs(state.params["vae"], mesh)
+
     folder = group_folder(sweep, group)
     every = math.ceil(sweep.steps / sweep.evaluations)
     with train.Checkpoints(folder, config=_identity(sweep, group, data)) as checkpoints:
@@ -150,14 +153,14 @@ def train_group(
             steps=sweep.steps,
             mesh=mesh,
             checkpoints=checkpoints,
-            evaluate=lambda state: _figures(model, _gathered(state, mesh), evaluation),
+            evaluate=lambda state: _figures(model, vaes(state), evaluation),
             steps_per_call=sweep.steps_per_call,
             evaluate_every=every,
             checkpoint_every=every,
         )
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     history = [line for line in map(json.loads, lines) if line["kind"] == "evaluation"]
-    return Trained(group, model, _gathered(state, mesh), history)
+    return Trained(group, model, vaes(state), history)
 
 
 def build_model(sweep: Sweep, data: FactorImages) -> models.VAE:
@@ -287,13 +290,6 @@ def _identity(sweep: Sweep, group: Group, data: FactorImages) -> dict[str, Any]:
     }
 
 
-def _gathered(state: train.TrainState, mesh: Mesh) -> PyTree:
-    """The VAEs of all runs on one device of each process."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    copy = jax.jit(lambda tree: tree, out_shardings=everywhere)
-    return train.local_copy(copy(state.params["vae"]))
-
-
 def _of_run(params: PyTree, run: int) -> PyTree:
     return jax.tree.map(lambda x: x[run], params)
 
@@ -309,6 +305,7 @@ def _figures(
     rows = [brief_figures(each, evaluation) for each in encoded]
     nats = evaluation.collapse_nats
     found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    if collapsed := sum(bool(collapse(kl, threshold_nats=nats)) for kl in found["kl"]):
+    collapses = [collapse_message(kl, threshold_nats=nats) for kl in found["kl"]]
+    if collapsed := sum(message is not None for message in collapses):
         say(f"{collapsed} of {runs} runs: no latent has a KL of {nats:g} nats (yet)")
     return found

@@ -107,6 +107,16 @@ def test_what_goes_wrong_in_a_tool_is_one_line(monkeypatch):
         runner.run_tool(refuse, Tool, ["--images", "a"])
 
 
+def test_help_whose_reader_has_left_says_nothing():
+    command = [sys.executable, "-m", "experiments.mvtec", "--help"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_help_and_configuration_load_neither_jax_nor_flax():
     code = (
         "import json, sys; import experiments.mvtec, experiments.predict; "

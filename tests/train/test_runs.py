@@ -136,6 +136,14 @@ def test_a_single_run_is_the_case_of_one(trained):
     assert_close(train.one_run(alone, 0), train.one_run(trained, 5))
 
 
+def test_gathered_runs_lie_whole_on_one_device():
+    mesh = devices_mesh(8)
+    params = new_runs(mesh).params
+    gathered = train.gather_runs(params, mesh)
+    assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(gathered))
+    assert_close(gathered, params)
+
+
 def test_eight_devices_make_the_steps_of_one(trained):
     state = fit(devices_mesh(8))
     assert {len(x.sharding.device_set) for x in jax.tree.leaves(state)} == {8}

@@ -1,10 +1,11 @@
 """The training loop: state, step, devices, checkpoints; it knows no model or loss."""
 
 from vae_jax.train.checkpoint import Checkpoints
+from vae_jax.train.host_memory import keep_freed_memory
 from vae_jax.train.interrupt import Interrupted
 from vae_jax.train.loop import fit
 from vae_jax.train.optimizer import adam, by_part, learning_rate
-from vae_jax.train.runs import Drawn, create_runs, one_run
+from vae_jax.train.runs import Drawn, create_runs, gather_runs, one_run
 from vae_jax.train.sharding import (
     check_batch_size,
     data_mesh,
@@ -31,8 +32,10 @@ __all__ = [
     "create_state",
     "data_mesh",
     "fit",
+    "gather_runs",
     "initialize_distributed",
     "is_primary",
+    "keep_freed_memory",
     "learning_rate",
     "local_copy",
     "make_train_step",

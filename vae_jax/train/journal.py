@@ -9,7 +9,6 @@ from vae_jax.train.progress import Display
 from vae_jax.train.recorder import Figures, Recorder
 from vae_jax.train.step import Metrics
 
-_IN_FLIGHT = 2  # dispatches the host may be ahead of the device
 _SHOWN = 4  # runs named in an error before "and more"
 
 
@@ -17,7 +16,8 @@ class Journal:
     """Logs metrics [step] of one run or [step run] of many, and refuses NaN.
 
     Metrics stay on the devices until a line is due, and are read only of dispatches
-    that the devices have left behind: reading them never makes a device wait.
+    that the devices have left behind: reading them never makes a device wait. The host
+    is ahead of the devices by at most `in_flight` dispatches.
     """
 
     def __init__(
@@ -27,9 +27,11 @@ class Journal:
         recorder: Recorder | None,
         *,
         log_every: int,
+        in_flight: int,
         runs: Sequence[str] = (),
     ):
         self._display, self._recorder, self._log_every = display, recorder, log_every
+        self._in_flight = in_flight
         self._start = self._settled = start
         self._runs = runs
         self._pending: list[tuple[int, Metrics]] = []
@@ -42,12 +44,12 @@ class Journal:
             self._examples_per_step = examples_per_step
             self._display.pause(self._start)
         self._pending.append((step, metrics))
-        if len(self._pending) > _IN_FLIGHT:
+        if len(self._pending) > self._in_flight:
             # Waiting for an old dispatch bounds how many inputs lie on the devices.
-            done, its_metrics = self._pending[-1 - _IN_FLIGHT]
+            done, its_metrics = self._pending[-1 - self._in_flight]
             jax.block_until_ready(its_metrics)
             if done // self._log_every > self._settled // self._log_every:
-                self.settle(leave=_IN_FLIGHT)
+                self.settle(leave=self._in_flight)
 
     def settle(self, *, leave: int = 0) -> None:
         """Reads all but the last `leave` dispatches, checks every step, logs some."""

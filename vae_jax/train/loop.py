@@ -14,7 +14,7 @@ from vae_jax.train.journal import Journal
 from vae_jax.train.progress import Display
 from vae_jax.train.recorder import Recorder
 from vae_jax.train.runs import Drawn
-from vae_jax.train.sharding import is_primary
+from vae_jax.train.sharding import is_on_cpu, is_primary
 from vae_jax.train.state import TrainState
 from vae_jax.train.step import TrainStep
 
@@ -86,7 +86,7 @@ def fit(
     labels = batches.labels(state) if isinstance(batches, Drawn) else ()
     with contextlib.ExitStack() as stack:
         journal = _open_journal(
-            stack, checkpoints, start, steps, log_every=log_every, runs=labels
+            stack, checkpoints, start, steps, mesh, log_every=log_every, runs=labels
         )
         watch = watch_for_interruption() if checkpoints else contextlib.nullcontext()
         interrupted = stack.enter_context(watch) or (lambda: None)
@@ -142,6 +142,7 @@ def _open_journal(
     checkpoints: Checkpoints | None,
     start: int,
     steps: int,
+    mesh: Mesh,
     *,
     log_every: int,
     runs: Sequence[str],
@@ -154,7 +155,11 @@ def _open_journal(
     if checkpoints and is_primary():
         recorder = Recorder(checkpoints.workdir, start_step=start)
         stack.callback(recorder.close)
-    return Journal(start, display, recorder, log_every=log_every, runs=runs)
+    # Of steps on the host's own cores, a third one under way only takes memory.
+    in_flight = 1 if is_on_cpu(mesh) else 2
+    return Journal(
+        start, display, recorder, log_every=log_every, in_flight=in_flight, runs=runs
+    )
 
 
 def _dispatches(

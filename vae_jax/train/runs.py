@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from vae_jax.train.sharding import replicated
+from vae_jax.train.sharding import is_on_cpu, local_copy, replicated
 from vae_jax.train.state import Init, TrainState, build_state
 from vae_jax.train.step import Hyper, Metrics, TrainStep, repeat
 
@@ -114,6 +114,16 @@ def one_run(state: TrainState, run: int) -> TrainState:
     return rest._replace(step=state.step)
 
 
+def gather_runs(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Leaves [run ...] that devices share out, whole on one device of each process."""
+    return local_copy(_replicate(mesh)(tree))
+
+
+@functools.cache
+def _replicate(mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
+
+
 def jit_runs(
     train_step: TrainStep, draw: Draw, mesh: Mesh
 ) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -122,7 +132,7 @@ def jit_runs(
     `number` steps of every run are made in one dispatch; the state is donated. On CPU
     the steps are written out, so that compiling takes as many times longer.
     """
-    write_out = mesh.devices.flat[0].platform == "cpu"
+    write_out = is_on_cpu(mesh)
 
     def step_of_run(state: TrainState, data: PyTree, hyper: Hyper):
         run_key = jax.random.wrap_key_data(state.key_data)

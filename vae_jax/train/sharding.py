@@ -72,6 +72,11 @@ def runs_mesh(runs: int, devices: Sequence | None = None) -> Mesh:
     return Mesh(np.asarray(devices[:number]), ("run",), axis_types=(AxisType.Auto,))
 
 
+def is_on_cpu(mesh: Mesh) -> bool:
+    """Whether the devices are the cores that the host's own work needs too."""
+    return mesh.devices.flat[0].platform == "cpu"
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same values on every device."""
     return NamedSharding(mesh, PartitionSpec())

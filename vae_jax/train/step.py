@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from vae_jax.train.sharding import replicated, split_batches
+from vae_jax.train.sharding import is_on_cpu, replicated, split_batches
 from vae_jax.train.state import TrainState
 
 Metrics = dict[str, Array]
@@ -158,7 +158,7 @@ def jit_steps(train_step: TrainStep, mesh: Mesh) -> TrainStep:
     the other in one dispatch. The state is donated: the one passed in is used up. On
     CPU the steps are written out, so that compiling takes as many times longer.
     """
-    write_out = mesh.devices.flat[0].platform == "cpu"
+    write_out = is_on_cpu(mesh)
 
     def take_steps(state, batches):
         return repeat(train_step, state, batches, write_out=write_out)
