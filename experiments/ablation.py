@@ -53,7 +53,7 @@ def sampled_normal_difference(
         fitted.variables,
         images,
         tap=explainer.tap,
-        score=attention.normal_difference(*fitted.aggregate),
+        score=attention.normal_difference(fitted.aggregate),
     )
 
     def maps_of(draw: Array) -> Array:

@@ -1,6 +1,5 @@
 """The maps that a run compares: of the VAE, and of baselines trained apart."""
 
-import difflib
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from experiments.settings import Settings
 from vae_jax.baselines import MapFunction
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData
+from vae_jax.spelling import did_you_mean
 
 
 class Compared(NamedTuple):
@@ -65,11 +65,10 @@ def select(settings: Settings) -> dict[str, Kind]:
                 "with --feature-weights, or take feature-dictionary-random."
             )
         if base not in (METHODS | ABLATION if tap else kinds | groups):
-            near = difflib.get_close_matches(base, [*kinds, *groups], n=1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"--methods: there is no {name!r};{hint} Groups: {', '.join(groups)}. "
-                f"Methods: {', '.join(kinds)}."
+                f"--methods: there is no {name!r};"
+                f"{did_you_mean(base, [*kinds, *groups])} "
+                f"Groups: {', '.join(groups)}. Methods: {', '.join(kinds)}."
             )
         chosen |= {each: kinds[each.split("@")[0]] for each in groups.get(name, [name])}
     return chosen

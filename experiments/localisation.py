@@ -1,6 +1,5 @@
 """A localisation experiment from data to table: what all of them share."""
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from experiments.training import build_explainer, train_vae
 from vae_jax import attention, models, report, train
 from vae_jax.data.augment import Augmentation
 from vae_jax.data.category import CategoryData, TestImages, load_category
+from vae_jax.spelling import did_you_mean
 
 REPORT_SIZE = 192
 """Side in pixels of the images of the report, where the model's is smaller."""
@@ -41,11 +41,9 @@ def check(settings: Settings) -> None:
     maps = [name for name, shape in known.items() if len(shape) == 3]
     for tap in taps_of(settings):
         if tap not in maps:
-            near = difflib.get_close_matches(tap, maps, n=1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"--tap: there is no {tap!r};{hint} Taps of this network: "
-                f"{', '.join(maps)}."
+                f"--tap: there is no {tap!r};{did_you_mean(tap, maps)} Taps of this "
+                f"network: {', '.join(maps)}."
             )
 
 

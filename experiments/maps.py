@@ -115,7 +115,7 @@ def alone(rule: Rule) -> Rule:
 
 def normal_difference(explainer: Explainer, fitted: Fitted, images: Images) -> Maps:
     """Eq. 4 at the mean of the difference posterior."""
-    score = attention.normal_difference(*fitted.aggregate)
+    score = attention.normal_difference(fitted.aggregate)
     return attend(score, attention.PAPER)(explainer, fitted, images)
 
 

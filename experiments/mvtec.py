@@ -9,7 +9,6 @@ What the commands print, on which machine and in which time: docs/results.md.
 """
 
 import dataclasses
-import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import runner
 from experiments.settings import Settings
+from vae_jax.spelling import did_you_mean
 
 if TYPE_CHECKING:  # --help must answer at once
     from experiments.tables import Published, Result
@@ -198,10 +198,9 @@ def select_categories(asked: Sequence[str], found: Sequence[str]) -> list[str]:
         raise ValueError("--category: name at least one category, or all; got none.")
     for name in asked:
         if name not in found:
-            near = difflib.get_close_matches(name, found, n=1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"--category: there is no {name!r};{hint} Found: {', '.join(found)}."
+                f"--category: there is no {name!r};{did_you_mean(name, found)} "
+                f"Found: {', '.join(found)}."
             )
     return list(dict.fromkeys(asked))
 

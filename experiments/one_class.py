@@ -22,6 +22,7 @@ from experiments.explainer import (
 from experiments.localisation import Fit
 from experiments.methods import DEFAULT_METHOD, HostMaps, make_maps
 from vae_jax import anomaly, losses
+from vae_jax.distributions import reparameterise
 
 Scores = Float[np.ndarray, " image"]
 Noise = Float[Array, "sample latent"]
@@ -109,8 +110,8 @@ def model_scores(
         kl, reconstruction = _at_the_mean(explainer, variables, batch)
         chunks = jnp.array_split(noise, math.ceil(len(noise) / DRAWS))
         drawn = [_at_draws(explainer, variables, chunk, batch) for chunk in chunks]
-        log_likelihood, log_ratio = map(jnp.concatenate, zip(*drawn, strict=True))
-        bound = losses.importance_weighted_bound(log_likelihood + log_ratio)
+        log_likelihood, log_weights = map(jnp.concatenate, zip(*drawn, strict=True))
+        bound = losses.importance_weighted_bound(log_weights)
         return {
             "kl": kl,
             "reconstruction": reconstruction,
@@ -144,16 +145,17 @@ def _at_the_mean(explainer: Explainer, variables: Variables, images: Images):
 def _at_draws(
     explainer: Explainer, variables: Variables, noise: Noise, images: Images
 ) -> tuple[Float[Array, "sample batch"], Float[Array, "sample batch"]]:
-    """Of every draw, log p(x | z) and log p(z) - log q(z | x)."""
+    """Of every draw, log p(x | z) and log p(x, z) - log q(z | x)."""
     mean, logvar = encode(explainer.model, variables, images)
-    latents = mean[None] + jnp.exp(logvar / 2)[None] * noise[:, None]
+    shape = (len(noise), *mean.shape)
+    mean, logvar = jnp.broadcast_to(mean, shape), jnp.broadcast_to(logvar, shape)
+    noise = jnp.broadcast_to(noise[:, None], shape)
+    latents = reparameterise(mean, logvar, noise)
     flat = latents.reshape(-1, latents.shape[-1])
     decoded = cast(Array, explainer.model.apply(variables, flat, method="decode"))
     repeated = jnp.tile(images, (len(noise), 1, 1, 1))
-    log_likelihood = explainer.likelihood(repeated, decoded)
-    squares = jnp.square(noise)[:, None] - jnp.square(latents)
-    log_ratio = 0.5 * (squares + logvar[None]).sum(-1)
-    return log_likelihood.reshape(log_ratio.shape), log_ratio
+    found = explainer.likelihood(repeated, decoded).reshape(shape[:-1])
+    return found, losses.log_importance_weight(found, latents, noise, logvar)
 
 
 def _nearest_distance(

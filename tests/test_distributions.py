@@ -1,4 +1,6 @@
+import inspect
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +128,30 @@ def test_sample_normal_is_reparameterised():
     by_mean, by_logvar = jax.grad(sample, argnums=(0, 1))(mean, logvar)
     np.testing.assert_allclose(by_mean, 1.0)
     np.testing.assert_allclose(by_logvar, (sample(mean, logvar) - mean) / 2, rtol=1e-6)
+
+
+def test_reparameterise_known_answers():
+    mean, logvar = jnp.array([1.0, -2.0]), jnp.log(jnp.array([4.0, 9.0]))
+    found = distributions.reparameterise(mean, logvar, jnp.array([0.5, -1.0]))
+    np.testing.assert_allclose(found, [2.0, -5.0], rtol=1e-6)
+    none = distributions.reparameterise(mean, logvar, jnp.zeros(2))
+    np.testing.assert_array_equal(none, mean)
+
+
+def test_noise_does_not_broadcast():
+    # Unwrapped, because the shape checks of the test run would speak first.
+    reparameterise = inspect.unwrap(distributions.reparameterise)
+    rows = jnp.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"^reparameterise: .* \(3, 2\) and \(1, 2\)"):
+        reparameterise(rows, rows, rows[:1])
+
+
+def test_a_choice_is_one_of_the_literals():
+    choices = Literal["gaussian", "imq"]
+    distributions.require_choice("mmd", "kernel", "imq", choices)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        distributions.require_choice("mmd", "kernel", "rbf", choices)
+    assert str(error.value) == "mmd: kernel must be one of gaussian, imq, got 'rbf'."
 
 
 # Bernoulli
@@ -381,6 +407,7 @@ def every_function():
         "normal_kl": (distributions.normal_kl, (rows, rows, rows, rows)),
         "bernoulli_log_prob": (distributions.bernoulli_log_prob, (rows, rows)),
         "mixture_log_prob": (mixture_log_prob, (colours, mixtures)),
+        "reparameterise": (distributions.reparameterise, (rows, rows, rows)),
         "sample_normal": (
             lambda mean, logvar: distributions.sample_normal(mean, logvar, key=key),
             (rows, rows),

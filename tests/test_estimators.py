@@ -1,10 +1,8 @@
 import pickle
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -82,18 +80,6 @@ def test_more_importance_samples_only_help(fitted):
     bound = scored.set_params(score_type="importance_weighted").score_samples(rows)
     assert (bound > elbo - 0.05).all()
     assert bound.mean() > elbo.mean()
-
-
-def test_a_log_weight_is_the_joint_over_the_posterior():
-    rng = np.random.default_rng(0)
-    latents, logvar = rng.normal(size=(2, 50, 3)).astype(np.float32)
-    noise = rng.normal(size=3).astype(np.float32)
-    scale = np.exp(logvar / 2)
-    prior = scipy.stats.norm.logpdf(latents).sum(-1)
-    posterior = scipy.stats.norm.logpdf(latents, latents - scale * noise, scale).sum(-1)
-    likelihood = rng.normal(size=50).astype(np.float32)
-    found = network.log_weight(*map(jnp.asarray, (likelihood, latents, noise, logvar)))
-    np.testing.assert_allclose(found, likelihood + prior - posterior, atol=1e-4)
 
 
 def test_beta_changes_the_result_and_the_seed_repeats_it():

@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,18 +10,18 @@ from vae_jax import factor_images
 from vae_jax.data import dsprites
 from vae_jax.data.factors import FactorGrid, GridImages
 
-STEPS = (1, 5, 10, 8, 11)
+STRIDES = (1, 5, 10, 8, 11)
 
 
 @pytest.fixture(scope="module")
 def sprites():
     """3 x 2 x 4 x 4 x 3 images."""
-    return factor_images.procedural_dsprites(STEPS)
+    return factor_images.procedural_dsprites(STRIDES)
 
 
 def drawn(grid, classes):
     """What the images of these classes must be."""
-    whole = dsprites.render(np.asarray(classes) * np.array(STEPS))
+    whole = dsprites.render(np.asarray(classes) * np.array(STRIDES))
     return whole[..., None].astype(np.float32)
 
 
@@ -123,8 +125,8 @@ def test_rgb_images_are_scaled_to_one(monkeypatch):
     np.testing.assert_allclose(images[0, 5, 7], [0, 0.2, 1], rtol=1e-6)
 
 
-def test_bad_steps_are_refused():
-    with pytest.raises(ValueError, match="every: steps must be 5 positive numbers"):
+def test_bad_strides_are_refused():
+    with pytest.raises(ValueError, match="every: strides must be 5 positive numbers"):
         factor_images.procedural_dsprites((1, 1, 1, 1, 0))
 
 
@@ -174,3 +176,5 @@ def test_a_variant_is_kept_by_a_part_and_wants_white_sprites(sprites):
     rgb = factor_images.FactorImages(pixels, FactorGrid(("a",), (2,)), "Shapes3D")
     with pytest.raises(ValueError, match=r"colour wants white sprites .* Shapes3D"):
         rgb.as_variant("colour")
+    with pytest.raises(ValueError, match=r"variant must be one of .*, got 'sepia'"):
+        inspect.unwrap(factor_images.FactorImages.as_variant)(sprites, "sepia")

@@ -4,7 +4,7 @@ Everything is elementwise or per pixel and computed in float32 at least, whateve
 precision of the arguments.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,14 @@ def require_equal_shapes(function: str, **arrays: jax.Array | np.ndarray) -> Non
         )
 
 
+def require_choice(function: str, name: str, value: Any, choices: Any) -> None:
+    """Raises a ValueError from `function` unless `value` is one of the `Literal`'s."""
+    if value not in (known := get_args(choices)):
+        raise ValueError(
+            f"{function}: {name} must be one of {', '.join(known)}, got {value!r}."
+        )
+
+
 def normal_log_prob(
     x: Float[Array, "*shape"],
     mean: Float[Array, "*shape"] | ScalarLike,
@@ -49,16 +57,36 @@ def normal_log_prob(
     return -0.5 * (LOG_TWO_PI + logvar + jnp.square(deviations))
 
 
+def reparameterise(
+    mean: Float[Array, "*shape"],
+    logvar: Float[Array, "*shape"],
+    noise: Float[Array, "*shape"],
+) -> Float[Array, "*shape"]:
+    """What standard normal noise makes of N(mean, exp(logvar)): mean + deviation noise.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Source: Kingma and Welling 2014, section 2.4.
+    """
+    require_equal_shapes("reparameterise", mean=mean, logvar=logvar, noise=noise)
+    mean, logvar, noise = map(at_least_float32, (mean, logvar, noise))
+    return mean + jnp.exp(logvar / 2) * noise
+
+
 def sample_normal(
     mean: Float[Array, "*shape"],
     logvar: Float[Array, "*shape"],
     *,
     key: Key[Array, ""],
 ) -> Float[Array, "*shape"]:
-    """A draw from N(mean, exp(logvar)), differentiable in both."""
-    mean, logvar = at_least_float32(mean), at_least_float32(logvar)
+    """A draw from N(mean, exp(logvar)), differentiable in both.
+
+    Errors are those of `reparameterise`.
+    """
+    mean = at_least_float32(mean)
     noise = jax.random.normal(key, mean.shape, mean.dtype)
-    return mean + jnp.exp(logvar / 2) * noise
+    return reparameterise(mean, logvar, noise)
 
 
 def normal_kl(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from vae_jax.data import dsprites
 from vae_jax.data.factors import FactorGrid, GridImages
+from vae_jax.distributions import require_choice
 
 Variant = Literal["plain", "colour", "noisy"]
 
@@ -58,13 +59,16 @@ class FactorImages:
                 return dsprites.colour(plain, _uniform(keys, (3,)))
             case "noisy":
                 return dsprites.noisy(plain, _uniform(keys, (*plain.shape[1:3], 3)))
+            case _:
+                assert_never(self.variant)
 
     def as_variant(self, variant: Variant) -> "FactorImages":
         """The same sprites in random colours, or on noise, of three channels each.
 
         Raises:
-            ValueError: The images have colours of their own.
+            ValueError: The images have colours of their own, or the variant is unknown.
         """
+        require_choice("as_variant", "variant", variant, Variant)
         if variant == "plain":
             return self
         if self.stored.ndim > 2:
@@ -75,12 +79,12 @@ class FactorImages:
         source = f"{self.source}, {variant}"
         return dataclasses.replace(self, source=source, variant=variant)
 
-    def every(self, steps: Sequence[int]) -> "FactorImages":
-        """The images of `grid.every(steps)` alone."""
-        grid = self.grid.every(steps)
+    def every(self, strides: Sequence[int]) -> "FactorImages":
+        """The images of `grid.every(strides)` alone."""
+        grid = self.grid.every(strides)
         if grid == self.grid:
             return self
-        classes = grid.classes(jnp.arange(grid.size)) * jnp.array([steps])
+        classes = grid.classes(jnp.arange(grid.size)) * jnp.array([strides])
         stored = self.stored[self.grid.index(classes)]
         return dataclasses.replace(self, stored=stored, grid=grid)
 
@@ -106,20 +110,20 @@ class FactorImages:
 
 
 def procedural_dsprites(
-    steps: tuple[int, int, int, int, int] = (1, 1, 1, 1, 1),
+    strides: tuple[int, int, int, int, int] = (1, 1, 1, 1, 1),
 ) -> FactorImages:
     """Renders the dSprites-compatible, procedural set on the device.
 
     The whole set takes 377 MB there.
 
     Args:
-        steps: keeps every so many-th value of each factor, for a smaller set.
+        strides: keeps every so many-th value of each factor, for a smaller set.
 
     Raises:
-        ValueError: not five positive steps.
+        ValueError: not five positive strides.
     """
-    grid = dsprites.GRID.every(steps)
-    return FactorImages(_render(grid, steps), grid, dsprites.PROCEDURAL)
+    grid = dsprites.GRID.every(strides)
+    return FactorImages(_render(grid, strides), grid, dsprites.PROCEDURAL)
 
 
 def load_dsprites(data_dir: str | Path) -> FactorImages:
@@ -144,14 +148,14 @@ def _on_device(images: GridImages) -> FactorImages:
     return FactorImages(jnp.asarray(images.stored), images.grid, images.source)
 
 
-@functools.partial(jax.jit, static_argnames=("grid", "steps"))
-def _render(grid: FactorGrid, steps: tuple[int, ...]) -> UInt8[Array, "image bytes"]:
+@functools.partial(jax.jit, static_argnames=("grid", "strides"))
+def _render(grid: FactorGrid, strides: tuple[int, ...]) -> UInt8[Array, "image bytes"]:
     """One sprite at all its positions at a time."""
     positions = grid.sizes[-2] * grid.sizes[-1]
 
     def render(sprite: Int[Array, ""]) -> UInt8[Array, "position bytes"]:
         classes = grid.classes(sprite * positions + jnp.arange(positions))
-        images = dsprites.render(classes * jnp.array([steps]), xp=jnp)
+        images = dsprites.render(classes * jnp.array([strides]), xp=jnp)
         return dsprites.pack(images, xp=jnp)
 
     packed = jax.lax.map(render, jnp.arange(grid.size // positions))

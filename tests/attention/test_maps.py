@@ -12,6 +12,7 @@ from vae_jax.attention import (
     POINTWISE,
     REPRO2021,
     SALIENCY,
+    NormalAggregate,
     Rule,
     activations,
     attention_maps,
@@ -195,7 +196,7 @@ def test_channel_path_is_taken_exactly_where_the_rule_allows(tiny_vae, images):
 def test_rectified_normal_difference_is_the_complement(tiny_vae, images):
     # Eq. 4 negates the mean, so what relu keeps of one, it drops of the other.
     model, variables = tiny_vae()
-    score = normal_difference(jnp.zeros(3), jnp.ones(3))
+    score = normal_difference(NormalAggregate(jnp.zeros(3), jnp.ones(3)))
     maps = make_maps(model, variables, images, tap="relu2", score=score)
     complement = Rule(rectify="neg_relu")
     expected = make_maps(
@@ -367,7 +368,7 @@ def test_activations_are_those_that_gradients_are_taken_at(tiny_vae, images):
 def test_unknown_tap_is_named_with_its_nearest(tiny_vae, images):
     model, variables = tiny_vae()
     with pytest.raises(
-        ValueError, match=r"unknown tap 'rleu2'. Did you mean 'relu2'\? Taps: input, "
+        ValueError, match=r"unknown tap 'rleu2'; did you mean 'relu2'\? Taps: input, "
     ):
         make_maps(model, variables, images, tap="rleu2")
     # The perturbation of whole channels is not itself a tap.

@@ -1,4 +1,5 @@
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -154,10 +155,21 @@ def test_runs_side_by_side_are_the_runs_alone(tiny_vae, images):
 
 def test_a_tap_without_pixels_is_refused(tiny_vae, images):
     model, variables = tiny_vae()
-    with pytest.raises(ValueError, match=r"'vector' has shape \(7,\) for one image"):
+    wanted = r"^explained_forward: .*'vector' has shape \(7,\) for one image; choose"
+    with pytest.raises(ValueError, match=wanted):
         explain(model, variables, images, tap="vector")
     with pytest.raises(ValueError, match=r"unknown tap 'relu3'"):
         explain(model, variables, images, tap="relu3")
+
+
+def test_an_unknown_resolution_is_refused():
+    # Unwrapped, because the type checks of the test run would speak first.
+    with pytest.raises(
+        ValueError, match="resolution must be one of tap, image, got 'tpa'"
+    ):
+        inspect.unwrap(explained_forward)(
+            None, {}, None, None, run=latents_and_decoded, tap="relu2", resolution="tpa"
+        )
 
 
 def test_random_pairs_are_distinct_and_equally_likely():

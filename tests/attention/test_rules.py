@@ -164,6 +164,25 @@ def test_half_precision_is_widened_before_channels_are_summed():
     assert combine(Rule(), weights, activation, (1, 1)) == 257
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (PAPER, True),
+        (OFFICIAL, False),
+        (POINTWISE, False),
+        (SALIENCY, False),
+        (Rule(grad_norm="rms_image"), False),
+    ],
+)
+def test_a_gradient_of_the_same_mean_gives_the_same_map_where_the_rule_says_so(
+    rule, expected
+):
+    assert rule.needs_only_mean is expected
+    flat = np.broadcast_to(GRADIENT.mean((1, 2), keepdims=True), GRADIENT.shape)
+    same = np.allclose(make_map(rule, gradient=flat), make_map(rule))
+    assert same is expected
+
+
 def test_unknown_choice_is_refused():
     # Past the type checks of the test suite, which users do not have.
     rule = dataclasses.replace(PAPER)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vae_jax.attention import (
+    NormalAggregate,
     kl,
     latents,
     negative_elbo,
@@ -42,6 +43,7 @@ def run(score, noise=None):
     return np.array(Copying().apply({}, IMAGES, noise, method=score))
 
 
+NORMAL = NormalAggregate(jnp.array([10.0, 10.0]), jnp.array([3.0, 5.0]))
 KL = [
     (1 + 0) / 2 + (4 + 4 - 1 - np.log(4)) / 2,
     9 / 2 + 0.25 / 2,
@@ -58,7 +60,7 @@ KL = [
         # u = (10 - mean) + sqrt(variance + (3, 5)) noise, with roots (2, 3) and
         # (2, sqrt(6)).
         (
-            normal_difference(jnp.array([10.0, 10.0]), jnp.array([3.0, 5.0])),
+            normal_difference(NORMAL),
             [17, 22.5],
             [17 + 2 - 3, 22.5 + 1 + 2 * np.sqrt(6)],
         ),
@@ -101,7 +103,7 @@ def test_normal_difference_has_the_law_of_equation_4():
     # Of one image, many draws: u is normal with mean 17 and variance (3 + 1) + (5 + 4).
     draws = 20_000
     images = jnp.broadcast_to(IMAGES[:1], (draws, 2, 2, 1))
-    score = normal_difference(jnp.array([10.0, 10.0]), jnp.array([3.0, 5.0]))
+    score = normal_difference(NORMAL)
     noise = jax.random.normal(jax.random.key(0), (draws, 2))
     u = np.array(Copying().apply({}, images, noise, method=score))
     assert abs(u.mean() - 17) < 4 * np.sqrt(13 / draws)

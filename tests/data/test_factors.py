@@ -60,10 +60,10 @@ def test_a_factor_without_name_or_value_is_refused(names, sizes):
         FactorGrid(names, sizes)
 
 
-@pytest.mark.parametrize("steps", [(1,), (1, 0), (1, 2, 3)])
-def test_steps_are_one_for_each_factor(steps):
-    with pytest.raises(ValueError, match="every: steps must be 2 positive numbers"):
-        FactorGrid(("a", "b"), (2, 3)).every(steps)
+@pytest.mark.parametrize("strides", [(1,), (1, 0), (1, 2, 3)])
+def test_strides_are_one_for_each_factor(strides):
+    with pytest.raises(ValueError, match="every: strides must be 2 positive numbers"):
+        FactorGrid(("a", "b"), (2, 3)).every(strides)
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_sampled_normal_difference_is_the_mean_over_the_draws(
     network, fitted, floats, found
 ):
     draws = jax.random.normal(jax.random.key(0), (ablation.SAMPLES, 4))
-    score = attention.normal_difference(*fitted.aggregate)
+    score = attention.normal_difference(fitted.aggregate)
 
     @jax.jit
     def explain(draw):

@@ -91,6 +91,21 @@ def test_equal_samples_have_a_finite_gradient():
     assert jnp.isfinite(jax.grad(lambda x: losses.mmd(x, x + 1))(x)).all()
 
 
+def test_the_kernel_of_the_code_of_zhao_et_al_weighs_as_documented():
+    # exp(-d² / D²) is the closed form's width with a square of D² / 2.
+    options = {"latents": 10, "shift": 0.5 / math.sqrt(10)}
+    ours = mmd_of_normals(**options, squared_width=10)
+    theirs = mmd_of_normals(**options, squared_width=50)
+    assert (round(ours, 4), round(theirs, 4)) == (0.0083, 0.0039)
+    assert ours / theirs == pytest.approx(2.1, abs=0.05)
+
+
+def test_an_unknown_kernel_is_refused():
+    wanted = "^mmd: kernel must be one of gaussian, inverse_multiquadratic, got 'rbf'"
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(losses.mmd)(jnp.zeros((4, 2)), jnp.zeros((4, 2)), kernel="rbf")
+
+
 def test_latents_must_agree_and_pairs_must_exist():
     # Unwrapped, because the shape checks of the test run would speak first.
     mmd = inspect.unwrap(losses.mmd)

@@ -140,6 +140,24 @@ def test_capacity_on_the_batch_mean_is_the_distance_of_the_mean(capacity):
         np.testing.assert_allclose(slope_of_mean_loss(KL, **options), 5 / 3 * sign)
 
 
+@pytest.mark.parametrize("constraint_on", ["example", "batch_mean"])
+def test_the_capacity_penalty_is_what_the_objective_adds(constraint_on):
+    options = {"capacity": 2.2, "constraint_on": constraint_on}
+    penalty = losses.capacity_penalty(KL, **options)
+    loss = losses.negative_elbo(LOG_LIKELIHOOD, KL, beta=7.0, **options).loss
+    np.testing.assert_allclose(loss, 7 * penalty - LOG_LIKELIHOOD, rtol=1e-6)
+
+
+def test_capacity_penalty_known_answers():
+    # Rates 1.1, 2.2 and 3.6, of mean 2.3.
+    found = losses.capacity_penalty(KL, capacity=2.2, constraint_on="example")
+    np.testing.assert_allclose(found, [1.1, 0.0, 1.4], atol=1e-6)
+    found = losses.capacity_penalty(KL, capacity=2.2, constraint_on="batch_mean")
+    np.testing.assert_allclose(found, [-1.1, 0.0, 1.4], atol=1e-6)
+    found = losses.capacity_penalty(KL, capacity=3.3, constraint_on="batch_mean")
+    np.testing.assert_allclose(found, [2.2, 1.1, -0.3], atol=1e-6)
+
+
 def test_an_example_constraint_ignores_the_rest_of_the_batch():
     for options in ({"free_bits": 0.5}, {"capacity": 2.0}):
         whole = losses.negative_elbo(LOG_LIKELIHOOD, KL, **options).loss
@@ -184,6 +202,14 @@ def test_an_unknown_constraint_is_refused_whether_or_not_it_is_used(options):
         )
 
 
+def test_a_capacity_of_summed_rates_and_an_unknown_constraint_are_refused():
+    penalty = inspect.unwrap(losses.capacity_penalty)
+    with pytest.raises(ValueError, match=r"^capacity_penalty: .* got shape \(3,\)"):
+        penalty(KL.sum(1), capacity=2.0, constraint_on="example")
+    with pytest.raises(ValueError, match=r"^capacity_penalty: .* got 'batch'"):
+        penalty(KL, capacity=2.0, constraint_on="batch")
+
+
 @pytest.mark.parametrize("logvar", [jnp.zeros((1, 2)), jnp.zeros(2), jnp.zeros(())])
 def test_mean_and_logvar_do_not_broadcast(logvar):
     with pytest.raises(
@@ -202,6 +228,37 @@ def test_an_elbo_of_other_shapes_is_refused(log_likelihood, kl):
 
 
 # Importance-weighted bound
+
+
+def test_a_log_weight_known_answer():
+    # Noise (1, -2) of mean (1, 2) and deviations (2, 3): z = (3, -4). log p(z) - log
+    # q(z) is (1 - 9) / 2 + log 2 and (4 - 16) / 2 + log 3.
+    found = losses.log_importance_weight(
+        jnp.array([-5.0]),
+        jnp.array([[3.0, -4.0]]),
+        jnp.array([[1.0, -2.0]]),
+        jnp.log(jnp.array([[4.0, 9.0]])),
+    )
+    np.testing.assert_allclose(found, [-5 - 4 - 6 + math.log(6)], rtol=1e-6)
+
+
+def test_a_log_weight_is_the_joint_over_the_posterior():
+    mean, logvar, noise = jax.random.normal(jax.random.key(0), (3, 5, 50, 3))
+    log_likelihood = jax.random.normal(jax.random.key(1), (5, 50))
+    latents = distributions.reparameterise(mean, logvar, noise)
+    prior = distributions.normal_log_prob(latents, 0.0, 0.0).sum(-1)
+    posterior = distributions.normal_log_prob(latents, mean, logvar).sum(-1)
+    found = losses.log_importance_weight(log_likelihood, latents, noise, logvar)
+    np.testing.assert_allclose(found, log_likelihood + prior - posterior, atol=1e-4)
+
+
+def test_log_weights_of_other_shapes_are_refused():
+    weight = inspect.unwrap(losses.log_importance_weight)
+    rows, one = jnp.zeros((3, 2)), jnp.zeros((1, 2))
+    with pytest.raises(ValueError, match=r"latents and noise and logvar must have"):
+        weight(jnp.zeros(3), rows, one, rows)
+    with pytest.raises(ValueError, match=r"each sample, \(3,\), got shape \(3, 2\)"):
+        weight(rows, rows, rows, rows)
 
 
 def test_one_sample_gives_the_elbo():

@@ -77,8 +77,10 @@ def test_accuracy_counts_each_class_as_half():
     np.testing.assert_array_equal(found, [0.5, 0.0, 0.5])
 
 
-def test_classes_must_be_as_many():
+@pytest.mark.parametrize("name", ["discriminator_loss", "discriminator_accuracy"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_classes_must_be_as_many(name, number):
     # Unwrapped, because the shape checks of the test run would speak first.
-    loss = inspect.unwrap(losses.discriminator_loss)
-    with pytest.raises(ValueError, match="discriminator_loss: joint_logits and"):
-        loss(LOGITS, LOGITS[:2])
+    function = inspect.unwrap(getattr(losses, name))
+    with pytest.raises(ValueError, match=f"^{name}: joint_logits and"):
+        function(LOGITS, LOGITS[:number])

@@ -155,3 +155,10 @@ def test_shapes_must_be_equal():
     grey, colour = pictures(0), pictures(1, (2, 16, 13, 3))
     with pytest.raises(ValueError, match=r"^ssim_map: .* equal shapes, got .*13, 1\)"):
         unchecked(grey, colour)
+
+
+def test_an_unknown_window_is_refused():
+    x = pictures(0)
+    wanted = "^ssim_map: window must be one of gaussian, uniform, got 'box'"
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(losses.ssim_map)(x, x, window="box")

@@ -237,3 +237,11 @@ def test_shapes_must_agree():
     unchecked = inspect.unwrap(losses.decompose_rate)
     with pytest.raises(ValueError, match="decompose_rate: latents and mean and logvar"):
         unchecked(latents, mean, mean[:, :2], dataset_size=9, estimator="mss")
+
+
+def test_an_unknown_estimator_is_refused():
+    wanted = "^decompose_rate: estimator must be one of mws, mss, got 'mean'"
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(losses.decompose_rate)(
+            *some_posteriors(), dataset_size=100, estimator="mean"
+        )

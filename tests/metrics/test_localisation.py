@@ -1,5 +1,6 @@
 """Facts about the localisation figures, and slow twins that follow definitions."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -379,12 +380,54 @@ def test_bad_input_is_one_clear_line(maps, masks, message):
     assert "\n" not in str(error.value)
 
 
+OF_A_PAIR = (
+    metrics.localisation,
+    metrics.pixel_auroc,
+    metrics.average_precision,
+    metrics.best_iou,
+    metrics.aupro,
+    metrics.roc_curve,
+    metrics.pro_curve,
+    functools.partial(metrics.region_overlap, threshold=1.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("maps", "masks"),
+    [
+        ([HAND_MAP], [np.zeros_like(HAND_MASK)]),
+        ([HAND_MAP], []),
+        ([HAND_MAP], [HAND_MASK.T]),
+        ([HAND_MAP], [2 * HAND_MASK]),
+        ([HAND_MAP * np.nan], [HAND_MASK]),
+        ([HAND_MAP[0]], [HAND_MASK[0]]),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("function", OF_A_PAIR)
+def test_an_error_names_the_function_that_was_called(function, maps, masks):
+    name = getattr(function, "func", function).__name__
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        function(maps, masks)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=0.0), r"limit must be"),
+        (
+            lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=0.0),
+            r"^aupro: limit must be",
+        ),
+        (
+            lambda: metrics.localisation([HAND_MAP], [HAND_MASK], limit=0.0),
+            "^localisation: limit",
+        ),
         (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=1.5), r"got 1\.5"),
         (lambda: metrics.estimated_threshold([HAND_MAP], minimum_area=0), "got 0"),
+        (
+            lambda: metrics.estimated_threshold([], minimum_area=3),
+            "^estimated_threshold: at least one map",
+        ),
         (
             lambda: metrics.image_auroc(np.ones(2), np.ones(2)),
             "got only 1; add images of the other",
@@ -401,7 +444,18 @@ def test_bad_input_is_one_clear_line(maps, masks, message):
             ),
             "image 0 has defect pixels but is labelled normal",
         ),
-        (lambda: metrics.roc_curve([HAND_MAP], [HAND_MASK], points=1), "got 1"),
+        (
+            lambda: metrics.roc_curve([HAND_MAP], [HAND_MASK], points=1),
+            "^roc_curve: points must be at least 2, both ends, got 1",
+        ),
+        (
+            lambda: metrics.localisation(
+                np.zeros((2, 1, 2)),
+                np.array([[[0, 1]], [[0, 0]]]),
+                image_scores=np.array([0, np.nan]),
+            ),
+            "^localisation: scores must be numbers, score 1 is NaN",
+        ),
         (lambda: metrics.image_auroc(np.ones(2), np.ones(3)), "each image needs"),
         (
             lambda: metrics.image_auroc(np.array([0, np.nan]), np.array([0, 1])),

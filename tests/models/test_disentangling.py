@@ -109,6 +109,16 @@ def test_the_reproductions_dense_layers_are_one_affine_map(build, is_linear):
     assert (float(jnp.abs(second).max()) < 1e-4) == is_linear
 
 
+def test_the_reproduction_initialises_all_but_its_transposed_convolutions():
+    """Those keep PyTorch's default: uniform on +-1/sqrt(16 channels out)."""
+    model = repro2021_vae()
+    decoder = init(model, key=jax.random.key(0))["params"]["decoder"]
+    last, dense = decoder["convolution1"], decoder["hidden"]["kernel"]
+    assert 0.22 < float(jnp.abs(last["kernel"]).max()) <= 0.25
+    assert 0 < float(jnp.abs(last["bias"]).max()) <= 0.25
+    assert 0.019 < float(dense.std()) < 0.021
+
+
 def test_the_discriminator_by_hand():
     model = Discriminator(layers=2, width=3)
     params = init_discriminator(model, latents=2, key=jax.random.key(0))["params"]

@@ -1,3 +1,5 @@
+import inspect
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -29,6 +31,13 @@ def test_constant_stays_at_the_peak():
 def test_warm_up_must_end_within_the_run(warmup_steps):
     with pytest.raises(ValueError, match=r"^learning_rate: warmup_steps .* got"):
         learning_rate(0.8, steps=100, warmup_steps=warmup_steps)
+
+
+def test_an_unknown_schedule_is_refused():
+    wanted = "^learning_rate: schedule must be one of constant, cosine, got 'cosin'"
+    # Unwrapped, because the type checks of the test run would speak first.
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(learning_rate)(0.8, steps=100, schedule="cosin")
 
 
 def updates(optimizer, gradients, *, parameter=3.0):

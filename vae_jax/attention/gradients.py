@@ -1,6 +1,5 @@
 """The gradient of a score at a tap: one forward pass for all values of the score."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
 from vae_jax.attention.scores import Images, Noise, Score, latents
+from vae_jax.spelling import did_you_mean
 
 Variables = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -75,35 +75,27 @@ def tap_gradient(
     twice, as input and as the target of its reconstruction, counts twice. Float32 is as
     precise as for `attention_maps`.
     """
-    activation, value, pull_back = linearise(
-        model, variables, images, noise, tap=tap, score=score, pooled=False
+    passed = forward_pass(
+        model,
+        variables,
+        images,
+        noise,
+        tap=tap,
+        run=score_alone(score),
+        pooled=False,
     )
-    return TapGradient(activation, per_value(pull_back, value, None))
+    return TapGradient(
+        passed.activation, per_value(passed.pull_back, passed.value, None)
+    )
 
 
-def linearise(
-    model: nn.Module,
-    variables: Variables,
-    images: Images,
-    noise: Noise | None,
-    *,
-    tap: str,
-    score: Score,
-    pooled: bool,
-) -> tuple[Array, Array, Callable[[Array], Array]]:
-    """One forward pass: the activation at the tap, the score, and its pull-back.
+def score_alone(score: Score) -> Callable[..., tuple[Array, None]]:
+    """The score as `forward_pass` runs it, with nothing beside its value."""
 
-    The pull-back takes a cotangent of the score to the gradient at the tap. If only its
-    spatial mean matters (`pooled`), it may be [batch 1 1 channel] of the same mean.
-    """
-
-    def value_alone(model: nn.Module, images: Images, noise: Noise | None) -> Any:
+    def run(model: nn.Module, images: Images, noise: Noise | None) -> Any:
         return score(model, images, noise), None
 
-    passed = forward_pass(
-        model, variables, images, noise, tap=tap, run=value_alone, pooled=pooled
-    )
-    return passed.activation, passed.value, passed.pull_back
+    return run
 
 
 class ForwardPass(NamedTuple):
@@ -112,7 +104,7 @@ class ForwardPass(NamedTuple):
     activation: Array
     value: Array
     pull_back: Callable[[Array], Array]
-    """As that of `linearise`."""
+    """From a cotangent of the value to the gradient at the tap."""
     output: Any
     """What the function returned beside the value."""
     state: dict[str, Any]
@@ -130,10 +122,14 @@ def forward_pass(
     pooled: bool,
     mutable: Sequence[str] = (),
 ) -> ForwardPass:
-    """What `linearise` does, for a function that returns more than the score.
+    """The activation at the tap, a value, and its pull-back, from one forward pass.
 
     `run(model, images, noise)` returns the value to pull back and anything else; a
-    training step thus has its output and its maps from one pass.
+    training step thus has its output and its maps from one pass. If only the spatial
+    mean of the gradient matters (`pooled`), it may be [batch 1 1 channel] of that mean.
+
+    Raises:
+        ValueError: An unknown tap, or a value that is not one row per image.
     """
     variables = _without_marks(variables)
     if tap == "input":
@@ -141,7 +137,11 @@ def forward_pass(
 
     marks, paths = _marks(model, variables, images, noise, run, mutable)
     if tap not in paths:
-        raise ValueError(_unknown_tap(tap, ["input", *paths]))
+        known = ["input", *paths]
+        raise ValueError(
+            f"attention: unknown tap {tap!r};{did_you_mean(tap, known)} Taps: "
+            f"{', '.join(known)}."
+        )
     path = paths[tap]
     # The gradient of a change of whole channels is the spatial sum of the gradient of
     # the activation, and never has its size (see `models.blocks.channel_tap`).
@@ -195,6 +195,16 @@ def _pass_from_input(
     value, pull_back, (output, state) = jax.vjp(run_on, images, has_aux=True)
     value = _one_row_per_image(value, images)
     return ForwardPass(images, value, lambda c: pull_back(c)[0], output, dict(state))
+
+
+def require_pixels(function: str, tap: str, activation: Array) -> None:
+    """Raises a ValueError from `function` if there is no place for a map."""
+    if activation.ndim != 4:
+        raise ValueError(
+            f"{function}: a map needs a tap of rows, columns and channels, but "
+            f"{tap!r} has shape {activation.shape[1:]} for one image; choose another "
+            "of taps(), or tap_gradient, which takes any."
+        )
 
 
 def per_value(
@@ -260,9 +270,3 @@ def _one_row_per_image(value: Array, images: Images) -> Array:
             "latents, not over images."
         )
     return value
-
-
-def _unknown_tap(tap: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(tap, known, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"attention: unknown tap {tap!r}.{hint} Taps: {', '.join(known)}."

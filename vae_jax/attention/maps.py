@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from vae_jax.attention.gradients import Variables, linearise, per_value
+from vae_jax.attention.gradients import (
+    Variables,
+    forward_pass,
+    per_value,
+    require_pixels,
+    score_alone,
+)
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise, Score, latents
 
@@ -42,7 +48,7 @@ def attention_maps(
     so it can be jitted (do), and differentiated with respect to `variables`.
 
     Args:
-        model: Runs as in evaluation; marks activations with `models.blocks.tap`.
+        model: Runs as in evaluation; marks activations with `models.tap`.
         variables: Its parameters and batch statistics.
         images: In [0, 1].
         tap: Where the gradient is taken; `taps` lists the names.
@@ -114,24 +120,23 @@ def _maps_of_batch(
     rule: Rule,
     latent_chunk: int | None,
 ) -> Float[Array, "batch *k height width"]:
-    pooled = rule.term == "pooled" and rule.grad_norm == "none"
-    activation, value, pull_back = linearise(
-        model, variables, images, noise, tap=tap, score=score, pooled=pooled
+    passed = forward_pass(
+        model,
+        variables,
+        images,
+        noise,
+        tap=tap,
+        run=score_alone(score),
+        pooled=rule.needs_only_mean,
     )
-    if activation.ndim != 4:
-        raise ValueError(
-            "attention_maps: a map needs a tap of rows, columns and channels, but "
-            f"{tap!r} has shape {activation.shape[1:]} for one image; choose another "
-            "of taps(), or tap_gradient, which takes any."
-        )
-
+    require_pixels("attention_maps", tap, passed.activation)
     _, height, width, _ = images.shape
 
     def map_of(cotangent: Array) -> Array:
-        weights = channel_weights(rule, pull_back(cotangent))
-        return combine(rule, weights, activation, (height, width))
+        weights = channel_weights(rule, passed.pull_back(cotangent))
+        return combine(rule, weights, passed.activation, (height, width))
 
-    return per_value(map_of, value, latent_chunk)
+    return per_value(map_of, passed.value, latent_chunk)
 
 
 def sampled_attention(

@@ -1,16 +1,17 @@
 """Maps of chosen latents during training: from the pass that gives the loss."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from vae_jax.attention.gradients import Variables, forward_pass
+from vae_jax.attention.gradients import Variables, forward_pass, require_pixels
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise
+from vae_jax.distributions import require_choice
 
 Resolution = Literal["tap", "image"]
 
@@ -49,7 +50,7 @@ def explained_forward(
     and the gradient reaches the layers up to the tap alone.
 
     Args:
-        model: Marks activations with `models.blocks.tap`. Batch norm in training mode
+        model: Marks activations with `models.tap`. Batch norm in training mode
             would let a map take gradients of other images.
         variables: Its parameters and other collections.
         images: What the model sees.
@@ -62,9 +63,10 @@ def explained_forward(
         mutable: Collections that the pass updates.
 
     Raises:
-        ValueError: An unknown tap, or one without rows and columns.
+        ValueError: An unknown tap, one without rows and columns, or an unknown
+            resolution.
     """
-    pooled = rule.term == "pooled" and rule.grad_norm == "none"
+    require_choice("explained_forward", "resolution", resolution, Resolution)
     passed = forward_pass(
         model,
         variables,
@@ -72,16 +74,11 @@ def explained_forward(
         noise,
         tap=tap,
         run=run,
-        pooled=pooled,
+        pooled=rule.needs_only_mean,
         mutable=mutable,
     )
-    if passed.activation.ndim != 4:
-        raise ValueError(
-            "explained_forward: a map needs a tap of rows, columns and channels, but "
-            f"{tap!r} has shape {passed.activation.shape[1:]} for one image."
-        )
-    sized = images if resolution == "image" else passed.activation
-    size = sized.shape[1], sized.shape[2]
+    require_pixels("explained_forward", tap, passed.activation)
+    size = _map_size(resolution, images, passed.activation)
 
     def map_of(cotangent: Array) -> Array:
         weights = channel_weights(rule, passed.pull_back(cotangent))
@@ -96,6 +93,19 @@ def explained_forward(
         return jax.vmap(map_of, in_axes=1, out_axes=1)(cotangents)
 
     return Explained(passed.output, passed.state, maps)
+
+
+def _map_size(
+    resolution: Resolution, images: Images, activation: Array
+) -> tuple[int, int]:
+    match resolution:
+        case "tap":
+            _, rows, columns, _ = activation.shape
+        case "image":
+            _, rows, columns, _ = images.shape
+        case _:
+            assert_never(resolution)
+    return rows, columns
 
 
 def random_pairs(

@@ -1,13 +1,13 @@
 """How a gradient and an activation become a map: Eq. 2 and its variants."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, assert_never
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import at_least_float32
+from vae_jax.distributions import at_least_float32, require_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,9 @@ class Rule:
 
     The defaults are Eq. 2, relu(sum_k a_k A_k) with a_k the spatial mean of G_k. The
     paper names neither the interpolation nor its place; here it is bilinear and last.
+
+    Raises:
+        ValueError: An unknown choice.
     """
 
     grad_norm: Literal["none", "rms_image", "rms_batch"] = "none"
@@ -33,12 +36,12 @@ class Rule:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            choices = get_args(field.type)
-            if (choice := getattr(self, field.name)) not in choices:
-                raise ValueError(
-                    f"Rule: {field.name} must be one of {', '.join(choices)}, "
-                    f"got {choice!r}."
-                )
+            require_choice("Rule", field.name, getattr(self, field.name), field.type)
+
+    @property
+    def needs_only_mean(self) -> bool:
+        """Whether nothing of G matters but its spatial mean."""
+        return self.term == "pooled" and self.grad_norm == "none"
 
 
 PAPER = Rule()
@@ -105,6 +108,8 @@ def _channel_terms(rule: Rule, weights: Array, activation: Array) -> Array:
             return weights * activation
         case "gradient":
             return weights
+        case _:
+            assert_never(rule.term)
 
 
 def _rectify(rule: Rule, values: Array) -> Array:
@@ -117,6 +122,8 @@ def _rectify(rule: Rule, values: Array) -> Array:
             return jnp.abs(values)
         case "none":
             return values
+        case _:
+            assert_never(rule.rectify)
 
 
 def _resize(rule: Rule, maps: Array, size: tuple[int, int]) -> Array:

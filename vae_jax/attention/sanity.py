@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
-from scipy import stats
 
 from vae_jax.attention.gradients import Variables
 from vae_jax.attention.scores import Images, Score, latents
@@ -97,6 +96,9 @@ def parameter_randomisation(
 
 def rank_correlation(first: Maps, second: Maps) -> Float[np.ndarray, " batch"]:
     """Spearman's, over the pixels of each image; 0 where a map is flat."""
+    # Imported here: it takes as long as all the rest of the package.
+    from scipy import stats
+
     ranks = [
         stats.rankdata(np.reshape(maps, (len(maps), -1)), axis=1)
         for maps in (first, second)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vae_jax.distributions import reparameterise
 from vae_jax.losses import gaussian_kl
 
 Images = Float[Array, "batch height width channel"]
@@ -71,10 +72,8 @@ def normal_aggregate(
     return NormalAggregate(mean.mean(0), jnp.exp(logvar).mean(0) + mean.var(0))
 
 
-def normal_difference(
-    normal_mean: Float[Array, " latent"], normal_variance: Float[Array, " latent"]
-) -> Score:
-    """Sum of u ~ N(normal_mean - mean, normal_variance + exp(logvar)) (Eq. 4).
+def normal_difference(normal: NormalAggregate) -> Score:
+    """Sum of u ~ N(normal.mean - mean, normal.variance + exp(logvar)) (Eq. 4).
 
     The paper leaves open what the normal variance is; `normal_aggregate` gives the
     total variance of z over normal images. In the mean this is `sum_of_latents`
@@ -86,8 +85,8 @@ def normal_difference(
         vae: nn.Module, images: Images, noise: Noise | None
     ) -> Float[Array, " batch"]:
         mean, logvar = vae.encode(images)
-        log_variance = jnp.log(normal_variance[None] + jnp.exp(logvar))
-        return _sample(normal_mean[None] - mean, log_variance, noise).sum(-1)
+        log_variance = jnp.log(normal.variance[None] + jnp.exp(logvar))
+        return _sample(normal.mean[None] - mean, log_variance, noise).sum(-1)
 
     return score
 
@@ -121,4 +120,4 @@ def _sample(
     logvar: Float[Array, "batch latent"],
     noise: Noise | None,
 ) -> Float[Array, "batch latent"]:
-    return mean if noise is None else mean + jnp.exp(0.5 * logvar) * noise
+    return mean if noise is None else reparameterise(mean, logvar, noise)

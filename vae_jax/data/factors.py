@@ -36,32 +36,34 @@ class FactorGrid:
 
     def index(self, classes: Int[Any, "*batch factor"]) -> Int[Any, "*batch"]:
         """The place of each combination."""
-        return (classes * self._last_axis(self._strides, classes.ndim)).sum(-1)
+        return (classes * self._last_axis(self._flat_strides, classes.ndim)).sum(-1)
 
     def classes(self, index: Int[Any, "*batch"]) -> Int[Any, "*batch factor"]:
         """The combination at each place."""
         places = index[..., None]
-        strides = self._last_axis(self._strides, places.ndim)
+        strides = self._last_axis(self._flat_strides, places.ndim)
         return places // strides % self._last_axis(self.sizes, places.ndim)
 
-    def every(self, steps: Sequence[int]) -> "FactorGrid":
-        """The grid of every `steps[f]`-th value of factor f, beginning at its first.
+    def every(self, strides: Sequence[int]) -> "FactorGrid":
+        """The grid of every `strides[f]`-th value of factor f, beginning at its first.
 
-        Its classes times `steps` are classes of this grid.
+        Its classes times `strides` are classes of this grid.
 
         Raises:
-            ValueError: not one positive step for each factor.
+            ValueError: not one positive stride for each factor.
         """
-        if len(steps) != len(self.sizes) or min(steps) < 1:
+        if len(strides) != len(self.sizes) or min(strides) < 1:
             raise ValueError(
-                f"every: steps must be {len(self.sizes)} positive numbers, one for "
-                f"each of {', '.join(self.names)}, got {tuple(steps)}."
+                f"every: strides must be {len(self.sizes)} positive numbers, one for "
+                f"each of {', '.join(self.names)}, got {tuple(strides)}."
             )
-        sizes = (-(-size // step) for size, step in zip(self.sizes, steps, strict=True))
+        sizes = (
+            -(-size // stride) for size, stride in zip(self.sizes, strides, strict=True)
+        )
         return FactorGrid(self.names, tuple(sizes))
 
     @property
-    def _strides(self) -> tuple[int, ...]:
+    def _flat_strides(self) -> tuple[int, ...]:
         rest = (self.sizes[factor + 1 :] for factor in range(len(self.sizes)))
         return tuple(map(math.prod, rest))
 

@@ -12,13 +12,13 @@ these are looked for is said at `locate`. No image is decoded here.
 """
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from vae_jax.data.folder import has_image_name
+from vae_jax.spelling import did_you_mean
 
 GOOD = "good"
 PUBLISHED_ROOT = "mvtec_anomaly_detection"
@@ -151,11 +151,9 @@ def list_category(
     """
     found = locate(data_dir)
     if category not in found:
-        near = difflib.get_close_matches(category, found, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"list_category: unknown category {category!r}; {hint}"
-            f"Found: {', '.join(sorted(found))}."
+            f"list_category: unknown category {category!r};"
+            f"{did_you_mean(category, found)} Found: {', '.join(sorted(found))}."
         )
     folder, below = found[category].folder, Path(found[category].train)
     names = _image_names(folder / below)

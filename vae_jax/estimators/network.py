@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vae_jax import losses, models, train
+from vae_jax.distributions import reparameterise
 
 Likelihood = Literal["gaussian", "bernoulli"]
 ScoreType = Literal["reconstruction", "elbo", "kl", "importance_weighted"]
@@ -70,17 +71,6 @@ def score_rows(
         for chunk in _chunks(rows)
     )
     return np.concatenate([np.asarray(scores) for scores in scored])[: len(rows)]
-
-
-def log_weight(
-    log_likelihood: Float[Array, " row"],
-    latents: Float[Array, "row latent"],
-    noise: Float[Array, " latent"],
-    logvar: Float[Array, "row latent"],
-) -> Float[Array, " row"]:
-    """log p(x, z) - log q(z | x) where z = mean + exp(logvar / 2) noise, in nats."""  # noqa: D403 (a formula)
-    squares = jnp.square(noise)[None] - jnp.square(latents)
-    return log_likelihood + 0.5 * (squares + logvar).sum(-1)
 
 
 def _fill(rows: Rows, count: int) -> np.ndarray:
@@ -174,9 +164,10 @@ def _scores(
     def sampled(
         noise: Float[Array, " latent"],
     ) -> tuple[Float[Array, " row"], Float[Array, " row"]]:
-        latents = mean + jnp.exp(logvar / 2) * noise[None]
+        common = jnp.broadcast_to(noise, mean.shape)
+        latents = reparameterise(mean, logvar, common)
         found = log_likelihood_at(latents)
-        return found, log_weight(found, latents, noise, logvar)
+        return found, losses.log_importance_weight(found, latents, common, logvar)
 
     match score_type:
         case "reconstruction":
@@ -187,6 +178,8 @@ def _scores(
             return jax.vmap(sampled)(noise)[0].mean(0) - rate
         case "importance_weighted":
             return losses.importance_weighted_bound(jax.vmap(sampled)(noise)[1])
+        case _:
+            assert_never(score_type)
 
 
 def _log_likelihood(
@@ -200,3 +193,5 @@ def _log_likelihood(
             )
         case "bernoulli":
             return losses.bernoulli_log_likelihood(rows, decoded)
+        case _:
+            assert_never(likelihood)

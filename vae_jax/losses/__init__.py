@@ -1,12 +1,19 @@
-"""Losses: arrays in, per-example arrays out, in nats if not said otherwise."""
+"""Losses: arrays in, one value an example out, in nats.
+
+`dip_i`, `dip_ii` and `mmd` are penalties of a batch and come as one number; they,
+`attention_disentanglement` and the SSIM are not in nats.
+"""
 
 from vae_jax.losses.attention import attention_disentanglement
 from vae_jax.losses.dip import dip_i, dip_ii
-from vae_jax.losses.divergence import mmd
+from vae_jax.losses.divergence import Kernel, mmd
 from vae_jax.losses.elbo import (
+    ConstraintOn,
     NegativeElbo,
+    capacity_penalty,
     gaussian_kl,
     importance_weighted_bound,
+    log_importance_weight,
     negative_elbo,
 )
 from vae_jax.losses.factor_vae import (
@@ -21,18 +28,24 @@ from vae_jax.losses.likelihoods import (
     gaussian_log_likelihood,
 )
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
-from vae_jax.losses.ssim import ssim_loss, ssim_map
+from vae_jax.losses.ssim import Window, ssim_loss, ssim_map
 from vae_jax.losses.total_correlation import (
+    Estimator,
     RateParts,
     decompose_rate,
     stratified_weights,
 )
 
 __all__ = [
+    "ConstraintOn",
+    "Estimator",
+    "Kernel",
     "NegativeElbo",
     "RateParts",
+    "Window",
     "attention_disentanglement",
     "bernoulli_log_likelihood",
+    "capacity_penalty",
     "cosine_beta",
     "cyclical_beta",
     "decompose_rate",
@@ -46,6 +59,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "importance_weighted_bound",
     "linear_beta",
+    "log_importance_weight",
     "mmd",
     "negative_elbo",
     "permute_latents",

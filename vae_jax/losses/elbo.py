@@ -1,13 +1,18 @@
 """The evidence lower bound, the ways to weigh its rate, and a tighter bound."""
 
 import math
-from typing import Literal, NamedTuple, assert_never, get_args
+from typing import Literal, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
-from vae_jax.distributions import at_least_float32, normal_kl, require_equal_shapes
+from vae_jax.distributions import (
+    at_least_float32,
+    normal_kl,
+    require_choice,
+    require_equal_shapes,
+)
 
 ConstraintOn = Literal["example", "batch_mean"]
 
@@ -55,8 +60,8 @@ def negative_elbo(
         beta: Weight of the rate (Higgins et al. 2017); the gamma of `capacity`.
         free_bits: Nats each latent may use for nothing, as max(free_bits, KL): no
             gradient below it, all of it from there on (Kingma et al. 2016, appendix C).
-        capacity: Nats C that the whole rate is pulled towards, as |rate - C| (Burgess
-            et al. 2018, Eq. 8).
+        capacity: Nats C that the whole rate is pulled towards, as |rate - C|: see
+            `capacity_penalty`.
         constraint_on: Whether the floor or the capacity holds for each example's KL or
             for its mean over the batch, as Kingma et al. have it and as most
             implementations of the capacity do; an example's loss then depends on its
@@ -73,12 +78,15 @@ def negative_elbo(
             f"latent], got {log_likelihood.shape} and {kl_per_latent.shape}; sum the "
             "likelihood over pixels, and the KL not at all."
         )
-    _require_one_constraint(free_bits, capacity, constraint_on)
+    require_choice("negative_elbo", "constraint_on", constraint_on, ConstraintOn)
+    _require_one_constraint(free_bits, capacity)
     distortion = -at_least_float32(log_likelihood)
     kl_per_latent = at_least_float32(kl_per_latent)
     rate = kl_per_latent.sum(axis=-1)
     if capacity is not None:
-        penalty = _distance_to_capacity(rate, capacity, constraint_on)
+        penalty = capacity_penalty(
+            kl_per_latent, capacity=capacity, constraint_on=constraint_on
+        )
     elif free_bits:
         penalty = _floored(kl_per_latent, free_bits, constraint_on).sum(axis=-1)
     else:
@@ -86,13 +94,85 @@ def negative_elbo(
     return NegativeElbo(distortion + beta * penalty, distortion, rate)
 
 
+def capacity_penalty(
+    kl_per_latent: Float[Array, "batch latent"],
+    *,
+    capacity: ScalarLike,
+    constraint_on: ConstraintOn,
+) -> Float[Array, " batch"]:
+    """|rate - capacity|, the distance of the rate to the nats it may have.
+
+    Args:
+        kl_per_latent: KL of each latent to its prior, in nats; the rate is their sum.
+        capacity: In nats, usually risen by a schedule such as `linear_beta`.
+        constraint_on: "example" for the distance of each example's rate, in nats;
+            "batch_mean" for values whose mean is the distance of the mean rate, and of
+            which some may be negative.
+
+    Raises:
+        ValueError: If constraint_on is unknown or the KL is not [batch latent].
+
+    Source: Burgess et al. 2018, Eq. 8.
+    """
+    require_choice("capacity_penalty", "constraint_on", constraint_on, ConstraintOn)
+    if kl_per_latent.ndim != 2:
+        raise ValueError(
+            "capacity_penalty: kl_per_latent must be [batch latent], got shape "
+            f"{kl_per_latent.shape}; do not sum it."
+        )
+    rate = at_least_float32(kl_per_latent).sum(axis=-1)
+    match constraint_on:
+        case "example":
+            return jnp.abs(rate - capacity)
+        case "batch_mean":
+            # One sign for the whole batch makes the batch mean |mean rate - capacity|.
+            return jnp.sign(rate.mean() - capacity) * (rate - capacity)
+        case _:
+            assert_never(constraint_on)
+
+
+def log_importance_weight(
+    log_likelihood: Float[Array, "*batch"],
+    latents: Float[Array, "*batch latent"],
+    noise: Float[Array, "*batch latent"],
+    logvar: Float[Array, "*batch latent"],
+) -> Float[Array, "*batch"]:
+    """Log p(x, z) - log q(z | x) at z = mean + exp(logvar / 2) noise, in nats.
+
+    The prior is standard normal; the mean is in the latents.
+
+    Args:
+        log_likelihood: log p(x | z), in nats.
+        latents: Samples z of the posterior N(mean, exp(logvar)).
+        noise: What they were made of, by `distributions.reparameterise`.
+        logvar: Of the posterior.
+
+    Raises:
+        ValueError: If the shapes are not [*batch] and three times [*batch latent].
+
+    Source: Burda et al. 2016 (IWAE), Eq. 8: what it averages.
+    """
+    require_equal_shapes(
+        "log_importance_weight", latents=latents, noise=noise, logvar=logvar
+    )
+    if log_likelihood.shape != latents.shape[:-1]:
+        raise ValueError(
+            "log_importance_weight: log_likelihood must have one value for each "
+            f"sample, {latents.shape[:-1]}, got shape {log_likelihood.shape}; sum it "
+            "over pixels."
+        )
+    latents, noise, logvar = map(at_least_float32, (latents, noise, logvar))
+    log_ratio = 0.5 * (jnp.square(noise) - jnp.square(latents) + logvar).sum(axis=-1)
+    return at_least_float32(log_likelihood) + log_ratio
+
+
 def importance_weighted_bound(
     log_weights: Float[Array, "samples batch"],
 ) -> Float[Array, " batch"]:
     """The log of the mean weight, a lower bound on log p(x), in nats.
 
-    `log_weights` is log p(x, z) - log q(z | x) of `samples` draws z from q. One sample
-    gives the ELBO; the expectation only rises with more.
+    `log_weights` is `log_importance_weight` of `samples` draws from the posterior. One
+    sample gives the ELBO; the expectation only rises with more.
 
     Source: Burda et al. 2016 (IWAE), Eq. 8.
     """
@@ -100,9 +180,7 @@ def importance_weighted_bound(
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
 
 
-def _require_one_constraint(
-    free_bits: float, capacity: ScalarLike | None, constraint_on: str
-) -> None:
+def _require_one_constraint(free_bits: float, capacity: ScalarLike | None) -> None:
     # Written so that a NaN fails it.
     if not 0 <= free_bits < math.inf:
         raise ValueError(
@@ -113,11 +191,6 @@ def _require_one_constraint(
         raise ValueError(
             "negative_elbo: free_bits and capacity are two rules for one rate, got "
             f"free_bits={free_bits} and capacity={capacity}; leave one out."
-        )
-    if constraint_on not in (choices := get_args(ConstraintOn)):
-        raise ValueError(
-            f"negative_elbo: constraint_on must be one of {', '.join(choices)}, got "
-            f"{constraint_on!r}."
         )
 
 
@@ -137,16 +210,3 @@ def _floored(
             assert_never(constraint_on)
     # Not jnp.maximum, which passes half of the gradient on a tie.
     return jnp.where(compared < floor, floor, kl_per_latent)
-
-
-def _distance_to_capacity(
-    rate: Float[Array, " batch"], capacity: ScalarLike, constraint_on: ConstraintOn
-) -> Float[Array, " batch"]:
-    match constraint_on:
-        case "example":
-            return jnp.abs(rate - capacity)
-        case "batch_mean":
-            # One sign for the whole batch makes the batch mean |mean rate - capacity|.
-            return jnp.sign(rate.mean() - capacity) * (rate - capacity)
-        case _:
-            assert_never(constraint_on)

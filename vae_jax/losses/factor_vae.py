@@ -55,7 +55,16 @@ def discriminator_loss(
 def discriminator_accuracy(
     joint_logits: Float[Array, "batch 2"], permuted_logits: Float[Array, "batch 2"]
 ) -> Float[Array, " batch"]:
-    """Share of one sample of each class that is told right: 0, 1/2 or 1."""
+    """Share of one sample of each class that is told right: 0, 1/2 or 1.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    require_equal_shapes(
+        "discriminator_accuracy",
+        joint_logits=joint_logits,
+        permuted_logits=permuted_logits,
+    )
     right_joint = density_ratio(joint_logits) > 0
     right_permuted = density_ratio(permuted_logits) < 0
     return 0.5 * (right_joint.astype(jnp.float32) + right_permuted)

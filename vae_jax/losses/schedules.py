@@ -1,7 +1,7 @@
 """Schedules of the rate's weight: a step in, a weight in [0, 1] out.
 
-Multiply by the final weight (`beta=4.0 * linear_beta(step, warmup_steps=1000)`) or by
-a capacity. Steps may be traced.
+Multiply by the final weight (`beta=4.0 * linear_beta(step, warmup_steps=1000)`) or, of
+`capacity_penalty`, by the final capacity. Steps may be traced.
 """
 
 import jax.numpy as jnp

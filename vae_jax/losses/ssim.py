@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import at_least_float32, require_equal_shapes
+from vae_jax.distributions import (
+    at_least_float32,
+    require_choice,
+    require_equal_shapes,
+)
 from vae_jax.filters import symmetric_filter
 
 Window = Literal["gaussian", "uniform"]
@@ -39,8 +43,9 @@ def ssim_map(
         c2: added to the variances.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ or the window is unknown.
     """
+    require_choice("ssim_map", "window", window, Window)
     require_equal_shapes("ssim_map", images=images, reconstructions=reconstructions)
     x, y = at_least_float32(images), at_least_float32(reconstructions)
     mean = functools.partial(symmetric_filter, weights=_weights(window))

@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import normal_log_prob, require_equal_shapes
+from vae_jax.distributions import (
+    normal_log_prob,
+    require_choice,
+    require_equal_shapes,
+)
 
 Estimator = Literal["mws", "mss"]
 
@@ -48,11 +52,12 @@ def decompose_rate(
         estimator: Of q(z) and of each q(z_d).
 
     Raises:
-        ValueError: If the shapes differ, the batch has one example, or more than
-            dataset_size.
+        ValueError: If the shapes differ, the batch has one example or more than
+            dataset_size, or the estimator is unknown.
 
     Source: Chen et al. 2018 (beta-TCVAE), Eq. 2 and appendix C.
     """
+    require_choice("decompose_rate", "estimator", estimator, Estimator)
     require_equal_shapes("decompose_rate", latents=latents, mean=mean, logvar=logvar)
     _require_sizes("decompose_rate", len(latents), dataset_size)
     log_weights = _log_weights(len(latents), dataset_size, estimator)

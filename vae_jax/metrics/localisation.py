@@ -62,9 +62,11 @@ def localisation(
 
     Raises:
         ValueError: a map has a NaN or not the size of its mask, the masks or the labels
-            have only one class, or a label contradicts its mask.
+            have only one class, a label contradicts its mask, an image has no score, or
+            limit is not in (0, 1].
     """
-    scores, truths = as_pairs(maps, masks)
+    _require_limit("localisation", limit)
+    scores, truths = as_pairs("localisation", maps, masks)
     counts = thresholds.sweep(*pool(scores, truths))
     best = thresholds.best_iou(counts)
     if image_scores is None:
@@ -72,28 +74,43 @@ def localisation(
     labels = _image_labels(image_labels, truths)
     return Localisation(
         pixel_auroc=thresholds.auroc(counts),
-        aupro=_aupro(counts, limit=limit),
+        aupro=thresholds.area_to(counts, counts.overlap, limit=limit),
         best_iou=best.iou,
         best_iou_threshold=best.threshold,
         best_f1=best.f1,
         average_precision=thresholds.average_precision(counts),
-        image_auroc=None if labels.all() else image_auroc(image_scores, labels),
+        image_auroc=(
+            None if labels.all() else _auroc("localisation", image_scores, labels)
+        ),
     )
 
 
 def pixel_auroc(maps: Images, masks: Images) -> float:
-    """P(a defect pixel scores above a normal one), ties counted half."""
-    return thresholds.auroc(_sweep(maps, masks))
+    """P(a defect pixel scores above a normal one), ties counted half.
+
+    Raises:
+        ValueError: a map has a NaN or not the size of its mask, or the masks have only
+            one class.
+    """
+    return thresholds.auroc(_sweep("pixel_auroc", maps, masks))
 
 
 def average_precision(maps: Images, masks: Images) -> float:
-    """Sum over thresholds of precision times the recall gained there."""
-    return thresholds.average_precision(_sweep(maps, masks))
+    """Sum over thresholds of precision times the recall gained there.
+
+    Raises:
+        ValueError: as `pixel_auroc`.
+    """
+    return thresholds.average_precision(_sweep("average_precision", maps, masks))
 
 
 def best_iou(maps: Images, masks: Images) -> BestIou:
-    """The best IoU over all thresholds of the pooled pixels, with its F1 (= F1max)."""
-    return thresholds.best_iou(_sweep(maps, masks))
+    """The best IoU over all thresholds of the pooled pixels, with its F1 (= F1max).
+
+    Raises:
+        ValueError: as `pixel_auroc`.
+    """
+    return thresholds.best_iou(_sweep("best_iou", maps, masks))
 
 
 def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
@@ -101,37 +118,45 @@ def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
 
     The overlap is the mean, over the 8-connected defect regions of all images, of
     the share of the region at or above the threshold (Bergmann et al. 2021, IJCV).
+
+    Raises:
+        ValueError: as `pixel_auroc`, or limit is not in (0, 1].
     """
-    return _aupro(_sweep(maps, masks), limit=limit)
+    _require_limit("aupro", limit)
+    counts = _sweep("aupro", maps, masks)
+    return thresholds.area_to(counts, counts.overlap, limit=limit)
 
 
 def roc_curve(maps: Images, masks: Images, *, points: int = 1000) -> Curve:
-    """True over false positive rate of the pooled pixels, thinned to draw."""
-    counts = _sweep(maps, masks)
+    """True over false positive rate of the pooled pixels, thinned to draw.
+
+    Raises:
+        ValueError: as `pixel_auroc`, or there are less than two points.
+    """
+    _require_both_ends("roc_curve", points)
+    counts = _sweep("roc_curve", maps, masks)
     return thresholds.curve(counts, counts.hits / counts.hits[-1], points=points)
 
 
 def pro_curve(maps: Images, masks: Images, *, points: int = 1000) -> Curve:
-    """Mean per-region overlap over the false positive rate, thinned to draw."""
-    counts = _sweep(maps, masks)
+    """Mean per-region overlap over the false positive rate, thinned to draw.
+
+    Raises:
+        ValueError: as `pixel_auroc`, or there are less than two points.
+    """
+    _require_both_ends("pro_curve", points)
+    counts = _sweep("pro_curve", maps, masks)
     return thresholds.curve(counts, counts.overlap, points=points)
 
 
 def image_auroc(scores: Num[Any, " _"], labels: Shaped[Any, " _"]) -> float:
-    """P(an image with a defect scores above a normal one), ties counted half."""
-    scores, labels = np.asarray(scores), np.asarray(labels).astype(bool)
-    scores = scores.astype(np.result_type(np.float32, scores), copy=False)
-    if scores.shape != labels.shape:
-        raise ValueError(
-            f"image_auroc: each image needs a score, got {scores.shape} scores and "
-            f"{labels.shape} labels."
-        )
-    if np.isnan(scores).any():
-        first = int(np.flatnonzero(np.isnan(scores))[0])
-        raise ValueError(f"image_auroc: scores must be numbers, score {first} is NaN.")
-    check_both_classes("image_auroc: labels", int(labels.sum()), labels.size)
-    normal, defect = scores[~labels], scores[labels]
-    return thresholds.auroc(thresholds.sweep(normal, defect, np.ones_like(defect)))
+    """P(an image with a defect scores above a normal one), ties counted half.
+
+    Raises:
+        ValueError: scores and labels differ in number, a score is NaN, or the labels
+            have only one class.
+    """
+    return _auroc("image_auroc", scores, np.asarray(labels).astype(bool))
 
 
 def estimated_threshold(normal_maps: Images, *, minimum_area: int) -> float:
@@ -143,12 +168,15 @@ def estimated_threshold(normal_maps: Images, *, minimum_area: int) -> float:
 
     An image is searched only if it shows such a region where all before it are quiet,
     which of n images in a random order are about log n.
+
+    Raises:
+        ValueError: minimum_area is below 1, there is no map, or one has a NaN.
     """
     if minimum_area < 1:
         raise ValueError(
             f"estimated_threshold: minimum_area must be at least 1, got {minimum_area}."
         )
-    maps = as_maps(normal_maps)
+    maps = as_maps("estimated_threshold", normal_maps)
     last_shown = min(scores.min() for scores in maps)
     bounded = [
         (_exceeded_by_fewer(scores, minimum_area), scores)
@@ -165,8 +193,11 @@ def region_overlap(maps: Images, masks: Images, *, threshold: float) -> float:
     """Mean over defect regions of the share of the region with `map >= threshold`.
 
     With `estimated_threshold` this is the second figure of MVTec AD's tables.
+
+    Raises:
+        ValueError: as `pixel_auroc`.
     """
-    pixels = pool(*as_pairs(maps, masks))
+    pixels = pool(*as_pairs("region_overlap", maps, masks))
     return float(pixels.weight[pixels.defect >= threshold].sum())
 
 
@@ -210,11 +241,35 @@ def _image_labels(
     return labels
 
 
-def _aupro(counts: Sweep, *, limit: float) -> float:
+def _auroc(
+    function: str, scores: Num[Any, " _"], labels: Bool[np.ndarray, " _"]
+) -> float:
+    scores = np.asarray(scores)
+    scores = scores.astype(np.result_type(np.float32, scores), copy=False)
+    if scores.shape != labels.shape:
+        raise ValueError(
+            f"{function}: each image needs a score, got {scores.shape} scores and "
+            f"{labels.shape} labels."
+        )
+    if np.isnan(scores).any():
+        first = int(np.flatnonzero(np.isnan(scores))[0])
+        raise ValueError(f"{function}: scores must be numbers, score {first} is NaN.")
+    check_both_classes(f"{function}: labels", int(labels.sum()), labels.size)
+    normal, defect = scores[~labels], scores[labels]
+    return thresholds.auroc(thresholds.sweep(normal, defect, np.ones_like(defect)))
+
+
+def _require_limit(function: str, limit: float) -> None:
     if not 0 < limit <= 1:
-        raise ValueError(f"aupro: limit must be in (0, 1], got {limit}.")
-    return thresholds.area_to(counts, counts.overlap, limit=limit)
+        raise ValueError(f"{function}: limit must be in (0, 1], got {limit}.")
 
 
-def _sweep(maps: Images, masks: Images) -> Sweep:
-    return thresholds.sweep(*pool(*as_pairs(maps, masks)))
+def _require_both_ends(function: str, points: int) -> None:
+    if points < 2:
+        raise ValueError(
+            f"{function}: points must be at least 2, both ends, got {points}."
+        )
+
+
+def _sweep(function: str, maps: Images, masks: Images) -> Sweep:
+    return thresholds.sweep(*pool(*as_pairs(function, maps, masks)))

@@ -104,8 +104,6 @@ def curve(
     counts: Sweep, height: Float[np.ndarray, " thresholds"], *, points: int
 ) -> Curve:
     """At most `points` vertices of the curve, evenly spaced along its length."""
-    if points < 2:
-        raise ValueError(f"curve: points must be at least 2, both ends, got {points}.")
     alarms = np.stack([counts.false_alarms_above, counts.false_alarms], 1).ravel()
     before = np.concatenate([[0.0], height[:-1]])
     rates = np.stack([before, height], 1).ravel()

@@ -1,6 +1,7 @@
 """Variational autoencoders in Linen, with activations marked to be explained."""
 
-from vae_jax.models.blocks import Posterior
+from vae_jax.models.blocks import Posterior, tap
+from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.disentangling import (
     Discriminator,
     burgess_vae,
@@ -9,6 +10,8 @@ from vae_jax.models.disentangling import (
     locatello_vae,
     repro2021_vae,
 )
+from vae_jax.models.mlp import MLPDecoder, MLPEncoder
+from vae_jax.models.resnet import ResNetEncoder
 from vae_jax.models.vae import (
     VAE,
     VAEOutput,
@@ -22,8 +25,13 @@ from vae_jax.models.vae import (
 
 __all__ = [
     "VAE",
+    "ConvDecoder",
+    "ConvEncoder",
     "Discriminator",
+    "MLPDecoder",
+    "MLPEncoder",
     "Posterior",
+    "ResNetEncoder",
     "VAEOutput",
     "burgess_vae",
     "init",
@@ -36,4 +44,5 @@ __all__ = [
     "repro2021_vae",
     "resnet18_vae",
     "small_vae",
+    "tap",
 ]

@@ -102,6 +102,7 @@ class ConvDecoder(nn.Module):
 
     `channels` are the encoder's, in the encoder's order. Each layer leads back to the
     size that the encoder came from: kernel 4 to an even one, kernel 5 to an odd one.
+    The transposed convolutions start by `transposed_scheme` where it is given.
 
     With `pixel_bias` the network only draws what deviates from a learned image.
     Begun at the mean training image (see `vae.init`), it spares a network that trains
@@ -115,6 +116,7 @@ class ConvDecoder(nn.Module):
     pixel_bias: bool = False
     more_hidden: tuple[int, ...] = ()
     scheme: Scheme = torch_scheme
+    transposed_scheme: Scheme | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -141,8 +143,9 @@ class ConvDecoder(nn.Module):
                 outputs[i],
                 kernel_size=(4 + rows[i] % 2, 4 + columns[i] % 2),
                 use_bias=self.norm is None or i == 0,
+                scheme=self.transposed_scheme or self.scheme,
+                dtype=self.dtype,
                 name=f"convolution{i + 1}",
-                **options,
             )(x)
             if i > 0:
                 if self.norm is not None:

@@ -13,7 +13,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from vae_jax.models.blocks import Dense, Scheme, glorot_scheme, small_normal_scheme
+from vae_jax.models.blocks import (
+    Dense,
+    Scheme,
+    glorot_scheme,
+    small_normal_scheme,
+    torch_scheme,
+)
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.vae import VAE
 
@@ -53,11 +59,13 @@ def repro2021_vae(
 ) -> VAE:
     """`kim_vae` as the public reproduction of 2021 has it; 506,497 parameters.
 
-    No rectifier between the encoder's dense layers, and weights of deviation 0.02.
+    No rectifier between the encoder's dense layers, and weights of deviation 0.02 but
+    for the transposed convolutions, which its initialisation passes over.
     """
     channels, shape = (32, 32, 64, 64), (64, 64, image_channels)
     options = {"scheme": small_normal_scheme, "dtype": dtype}
     encoder = ConvEncoder(channels, 128, latents, linear_hidden=True, **options)
+    options["transposed_scheme"] = torch_scheme
     return VAE(encoder, ConvDecoder(channels, 128, shape, **options))
 
 

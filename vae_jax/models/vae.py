@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from vae_jax.distributions import reparameterise
 from vae_jax.models.blocks import Norm, Posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
@@ -54,10 +55,11 @@ class VAE(nn.Module):
         Zeros for `noise` make the latents the posterior mean.
 
         Raises:
-            ValueError: if the images are not of the shape that the network draws.
+            ValueError: if the images are not of the shape that the network draws, or
+                the noise is not one number for each latent of each image.
         """
         mean, logvar = self.encode(images, train=train)
-        latents = mean + jnp.exp(logvar / 2) * noise
+        latents = reparameterise(mean, logvar, noise)
         return VAEOutput(mean, logvar, latents, self.decode(latents, train=train))
 
     def encode(

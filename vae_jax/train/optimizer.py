@@ -16,6 +16,9 @@ def learning_rate(
     """Linear from 0 to `peak` over `warmup_steps`, then constant or cosine to 0.
 
     The cosine reaches 0 at `steps`, the length of the run, warm-up included.
+
+    Raises:
+        ValueError: If warmup_steps is not in [0, steps) or the schedule is unknown.
     """
     if not 0 <= warmup_steps < steps:
         raise ValueError(
@@ -27,6 +30,11 @@ def learning_rate(
             after = optax.constant_schedule(peak)
         case "cosine":
             after = optax.cosine_decay_schedule(peak, steps - warmup_steps)
+        case _:
+            raise ValueError(
+                "learning_rate: schedule must be one of constant, cosine, got "
+                f"{schedule!r}."
+            )
     warmup = optax.linear_schedule(0.0, peak, warmup_steps)
     return optax.join_schedules([warmup, after], [warmup_steps])
 

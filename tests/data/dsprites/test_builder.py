@@ -6,15 +6,15 @@ from vae_jax.data import dsprites
 from vae_jax.data.dsprites import files
 from vae_jax.data.dsprites.builder import Config, DSpritesProcedural
 
-STEPS = (1, 5, 13, 11, 16)
-GRID = dsprites.GRID.every(STEPS)
+STRIDES = (1, 5, 13, 11, 16)
+GRID = dsprites.GRID.every(STRIDES)
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """Every so many-th value: 3 x 2 x 4 x 3 x 2 images."""
     folder = tmp_path_factory.mktemp("tfds")
-    small = Config(name="small", description="some", steps=STEPS)
+    small = Config(name="small", description="some", strides=STRIDES)
     builder = DSpritesProcedural(
         config=small, data_dir=folder, file_format="array_record"
     )
@@ -31,7 +31,7 @@ def test_records_are_the_rendered_images_in_order(data_dir):
     for index in (0, 77, 143):
         record, classes = records[index], GRID.classes(np.array(index))
         assert [record[label] for label in files.LABELS.values()] == classes.tolist()
-        of_the_whole = classes * np.array(STEPS)
+        of_the_whole = classes * np.array(STRIDES)
         expected = dsprites.render(of_the_whole[None])[0, ..., None]
         np.testing.assert_array_equal(record["image"], expected)
         assert record["image"].dtype == np.uint8
@@ -67,7 +67,7 @@ def test_prepared_records_are_loaded_without_the_builder(data_dir):
     found = files.load(data_dir)
     assert found.source == "dSprites-compatible, procedural"
     assert found.grid == GRID
-    classes = GRID.classes(np.arange(GRID.size)) * np.array(STEPS)
+    classes = GRID.classes(np.arange(GRID.size)) * np.array(STRIDES)
     np.testing.assert_array_equal(found.stored, dsprites.pack(dsprites.render(classes)))
 
 
@@ -87,13 +87,13 @@ def test_the_original_is_loaded_whatever_its_order(tmp_path):
                     yield index * 7919 % 1009, example
 
     Original(
-        config=Config(name="", steps=STEPS),
+        config=Config(name="", strides=STRIDES),
         data_dir=tmp_path,
         file_format="array_record",
     ).download_and_prepare()
     found = files.load(tmp_path)
     assert found.source == "dSprites"
-    classes = GRID.classes(np.arange(GRID.size)) * np.array(STEPS)
+    classes = GRID.classes(np.arange(GRID.size)) * np.array(STRIDES)
     np.testing.assert_array_equal(found.stored, dsprites.pack(dsprites.render(classes)))
 
 

@@ -23,7 +23,7 @@ _AT_A_TIME = 1024
 class Config(tfds.core.BuilderConfig):
     """Which values of the factors."""
 
-    steps: tuple[int, ...] = (1, 1, 1, 1, 1)
+    strides: tuple[int, ...] = (1, 1, 1, 1, 1)
     """Every so many-th of each factor; labels count those that are left."""
 
 
@@ -50,7 +50,7 @@ class DSpritesProcedural(tfds.core.GeneratorBasedBuilder):
     @property
     def grid(self) -> FactorGrid:
         """Of the values that it draws."""
-        return GRID.every(self.config.steps)
+        return GRID.every(self.config.strides)
 
     def _info(self) -> tfds.core.DatasetInfo:
         labels = {
@@ -77,7 +77,7 @@ class DSpritesProcedural(tfds.core.GeneratorBasedBuilder):
         for start in range(0, self.grid.size, _AT_A_TIME):
             index = np.arange(start, min(start + _AT_A_TIME, self.grid.size))
             classes = self.grid.classes(index)
-            of_the_whole = classes * np.array([self.config.steps])
+            of_the_whole = classes * np.array([self.config.strides])
             pixels = render(of_the_whole).astype(np.uint8)
             for row in range(len(index)):
                 yield (
