@@ -1,7 +1,6 @@
 """What a network makes of every image of a factor grid, and figures of it."""
 
 import functools
-import warnings
 from typing import NamedTuple, cast
 
 import jax
@@ -101,11 +100,3 @@ def brief_figures(
         "active_units": float(use.is_active.sum()),
         "kl": np.asarray(use.kl),
     }
-
-
-def collapse(kl: Float[np.ndarray, " latent"], *, threshold_nats: float) -> str | None:
-    """What is to be said of a network that has collapsed, None of any other."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        latents.warn_of_collapse(jnp.asarray(kl), threshold_nats=threshold_nats)
-    return str(caught[0].message) if caught else None

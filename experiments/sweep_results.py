@@ -9,7 +9,7 @@ import numpy as np
 from experiments import published
 from experiments.sweep import ATTENTION, values_text
 from experiments.sweep_scores import Scored, by_setting
-from vae_jax import plots, report, train
+from vae_jax import metrics, report, train
 
 Row = dict[str, Any]
 
@@ -27,11 +27,16 @@ SHOWN = {
 NOTES = """\
 Mean over seeds ± half of the 95 % interval of that mean (Student's t).
 distortion: reconstruction error, rate: KL, Gaussian TC: all in nats.
-FactorVAE: accuracy; chance is 1 / factors. UDR knows no labels: do the seeds agree?"""
+FactorVAE: accuracy; chance is 1 / factors. UDR knows no labels: do the seeds agree?
+It scores them against each other, so they are not independent: it has no interval."""
 
 
 def summarise(results: Sequence[Scored]) -> list[Row]:
-    """A row a setting: of every score mean, deviation and half the 95 % interval."""
+    """A row a setting: of every score mean, deviation and half the 95 % interval.
+
+    Of UDR the mean alone: seeds share the pairs that they are scored by, so deviation
+    and interval, which take them as independent, would be too small.
+    """
     rows = []
     for members in by_setting(results).values():
         first = members[0]
@@ -41,9 +46,9 @@ def summarise(results: Sequence[Scored]) -> list[Row]:
                 continue
             values = np.array([scored.scores[name] for scored in members])
             row[name] = float(values.mean())
-            if len(values) > 1:
+            if len(values) > 1 and not name.startswith("udr_"):
                 row[f"{name}_std"] = float(values.std(ddof=1))
-                row[f"{name}_interval"] = plots.confidence(values)
+                row[f"{name}_interval"] = metrics.confidence_half_width(values)
         rows.append(row)
     return rows
 
@@ -158,7 +163,7 @@ def _compare(pairs: Sequence[tuple[Scored, Scored]], *, coverage: float) -> str:
     line = f"{what}: FactorVAE score {gains.mean():+.3f} against {other}"
     if len(gains) < 2:
         return f"{line}; one seed says nothing of chance."
-    half = plots.confidence(gains, coverage=coverage)
+    half = metrics.confidence_half_width(gains, coverage=coverage)
     low, high = gains.mean() - half, gains.mean() + half
     says = "helps" if low > 0 else "harms" if high < 0 else "within the noise of seeds"
     interval = f"{low:+.3f} to {high:+.3f} at {coverage:.1%}"

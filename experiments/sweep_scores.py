@@ -18,7 +18,6 @@ from experiments.representation import (
     Evaluation,
     Representation,
     brief_figures,
-    collapse,
     represent,
 )
 from experiments.sweep import Group, Run, Sweep, run_name
@@ -32,6 +31,7 @@ from vae_jax.metrics.disentanglement import (
     suite,
     udr,
 )
+from vae_jax.metrics.latents import collapse_message
 
 ProtocolName = Literal["standard", "repro2021"]
 
@@ -95,7 +95,7 @@ def score_group(sweep: Sweep, trained: Trained, evaluation: Evaluation) -> list[
                     _save(path, scored, of)
             found.append(scored)
     for scored in found:
-        text = collapse(scored.kl, threshold_nats=evaluation.collapse_nats)
+        text = collapse_message(scored.kl, threshold_nats=evaluation.collapse_nats)
         if text is not None:
             say(f"{group.name} {run_name(scored.run)}: {text}")
     return _with_agreement(found)

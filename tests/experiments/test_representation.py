@@ -6,7 +6,6 @@ import pytest
 from experiments.representation import (
     Evaluation,
     brief_figures,
-    collapse,
     represent,
 )
 from vae_jax import losses, models
@@ -67,9 +66,3 @@ def test_the_figures_are_means_over_the_grid(found, data):
     active = (found.mean.var(0, ddof=1) > 0.01).sum()
     assert figures["active_units"] == active
     assert 0 <= figures["factor_vae"] <= 1
-
-
-def test_a_network_has_collapsed_if_no_latent_reaches_the_threshold():
-    kl = np.array([0.1, 0.4])
-    assert "no latent has a KL of 0.5 nats" in collapse(kl, threshold_nats=0.5)
-    assert collapse(kl, threshold_nats=0.4) is None

@@ -40,6 +40,22 @@ def test_of_one_seed_there_is_no_interval():
     assert "factor_vae_interval" not in row
 
 
+def test_agreement_of_seeds_has_no_interval(capsys, tmp_path):
+    """Seeds share the pairs that they are scored by: they are not independent."""
+    results = scored(PLAIN, [0.5, 0.6, 0.7])
+    for each, agreement in zip(results, [0.1, 0.2, 0.6], strict=True):
+        each.scores["udr_spearman"] = agreement
+    rows = sweep_results.write_results(results, about={}, folder=tmp_path)
+    assert rows[0]["udr_spearman"] == pytest.approx(0.3)
+    assert [name for name in rows[0] if "udr" in name] == ["udr_spearman"]
+    assert "udr_spearman_" not in (tmp_path / "results.csv").read_text()
+    sweep_results.print_results(results, rows, made_of="of nothing")
+    printed = capsys.readouterr().out
+    assert "0.600 ± 0.248" in printed
+    assert re.search(r"0\.300 +\|$", printed, re.MULTILINE)
+    assert "not independent: it has no interval" in printed
+
+
 def test_settings_are_told_apart_by_objective_tap_and_values():
     rows = sweep_results.summarise(scored(PLAIN, [0.5] * 3) + scored(OURS, [0.5] * 3))
     assert [row["objective"] for row in rows] == ["factor-vae", "ad-factor-vae"]

@@ -1,13 +1,13 @@
 import inspect
 import math
-import warnings
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.metrics.latents import latent_use, warn_of_collapse
+from vae_jax.metrics.latents import collapse_message, latent_use
 
 RNG = np.random.default_rng(0)
 MEAN = RNG.normal([0, 2, 0], [1, 0.5, 0], (50, 3)).astype(np.float32)
@@ -69,15 +69,20 @@ def test_one_example_has_no_variance():
 
 
 @pytest.mark.parametrize("largest", [0.4, 2.0])
-def test_collapse_warns_of_a_kl_that_is_not_a_number(largest):
-    with pytest.warns(UserWarning, match="posterior collapse: .* has nan and"):
-        warn_of_collapse(jnp.array([jnp.nan, largest]))
+def test_a_kl_that_is_not_a_number_is_a_collapse(largest):
+    message = collapse_message(jnp.array([jnp.nan, largest]), threshold_nats=0.5)
+    assert message is not None
+    assert re.match("posterior collapse: .* has nan and", message)
 
 
-def test_collapse_warns_only_if_every_latent_is_below_the_threshold():
-    with pytest.warns(UserWarning, match=r"of 0.5 nats, .* 0.4 and all together 0.6;"):
-        warn_of_collapse(jnp.array([0.4, 0.2, 0.0]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_collapse(jnp.array([0.6, 0.0, 0.0]))
-        warn_of_collapse(jnp.array([0.4, 0.2, 0.0]), threshold_nats=0.3)
+def test_of_a_collapse_is_said_how_far_the_kl_is_from_the_threshold():
+    message = collapse_message(np.array([0.4, 0.2, 0.0]), threshold_nats=0.5)
+    assert message is not None
+    assert re.search(r"of 0.5 nats, .* 0.4 and all together 0.6;", message)
+
+
+@pytest.mark.parametrize(
+    ("kl", "threshold"), [([0.6, 0.0, 0.0], 0.5), ([0.4, 0.2, 0.0], 0.4)]
+)
+def test_one_latent_at_the_threshold_is_no_collapse(kl, threshold):
+    assert collapse_message(np.array(kl), threshold_nats=threshold) is None

@@ -1,10 +1,8 @@
 import matplotlib
 import numpy as np
-import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from scipy import stats
 
 from vae_jax import plots
 from vae_jax.plots import disentanglement, drawing
@@ -29,19 +27,6 @@ def settings(count, *, objectives=1, seeds=3, spread=0.01):
         )
         for i in range(count)
     ]
-
-
-def test_an_interval_of_the_mean_is_students():
-    values = np.array([1.0, 2.0, 6.0])
-    half = plots.confidence(values)
-    assert half == pytest.approx(4.302653 * np.sqrt(7 / 3))
-    # Zero lies outside the interval just where the t-test says so.
-    shifted = values - values.mean() + half
-    assert stats.ttest_1samp(shifted, 0).pvalue == pytest.approx(0.05)
-    assert plots.confidence(values[:1]) == 0
-    assert plots.confidence(values, coverage=0.5) == pytest.approx(
-        0.816497 * np.sqrt(7 / 3)
-    )
 
 
 def test_a_scatter_has_a_colour_for_each_objective(tmp_path):

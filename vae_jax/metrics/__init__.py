@@ -1,5 +1,6 @@
 """Arrays in, numbers out."""
 
+from vae_jax.metrics.intervals import confidence_half_width
 from vae_jax.metrics.localisation import (
     Localisation,
     aupro,
@@ -13,12 +14,16 @@ from vae_jax.metrics.localisation import (
     region_overlap,
     roc_curve,
 )
+from vae_jax.metrics.sweep import BestIou, Curve
 
 __all__ = [
+    "BestIou",
+    "Curve",
     "Localisation",
     "aupro",
     "average_precision",
     "best_iou",
+    "confidence_half_width",
     "estimated_threshold",
     "image_auroc",
     "localisation",

@@ -1,9 +1,9 @@
 """What each latent is used for while a model trains: rate, activity, collapse."""
 
-import warnings
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from vae_jax.distributions import at_least_float32, normal_kl
@@ -47,23 +47,20 @@ def latent_use(
     return LatentUse(kl, share, activity, activity > activity_threshold)
 
 
-def warn_of_collapse(
-    kl_per_latent: Float[Array, " latent"], *, threshold_nats: float = 0.5
-) -> None:
-    """Warns if no latent has a mean KL of `threshold_nats`: the decoder ignores them.
+def collapse_message(
+    kl_per_latent: Float[Array | np.ndarray, " latent"], *, threshold_nats: float
+) -> str | None:
+    """What is to be said if no latent has a mean KL of `threshold_nats`, else None.
 
-    Single latents below it are normal where there are more latents than factors. A
-    likelihood that needs few nats in all wants a lower threshold. A KL that is not a
-    number warns too.
-
-    Warns:
-        UserWarning: With the largest KL and the rate.
+    Then the decoder ignores them all. Single latents below it are normal where there
+    are more latents than factors. A likelihood that needs few nats in all wants a lower
+    threshold. A KL that is not a number is a collapse too.
     """
     largest = float(kl_per_latent.max())
-    if not largest >= threshold_nats:
-        warnings.warn(
-            f"posterior collapse: no latent has a KL of {threshold_nats} nats, the "
-            f"largest has {largest:.3g} and all together {kl_per_latent.sum():.3g}; "
-            "lower or anneal the weight of the rate.",
-            stacklevel=2,
-        )
+    if largest >= threshold_nats:
+        return None
+    return (
+        f"posterior collapse: no latent has a KL of {threshold_nats} nats, the largest "
+        f"has {largest:.3g} and all together {float(kl_per_latent.sum()):.3g}; lower "
+        "or anneal the weight of the rate."
+    )

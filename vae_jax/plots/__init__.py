@@ -9,7 +9,6 @@ from vae_jax.plots.curves import (
 )
 from vae_jax.plots.disentanglement import (
     Setting,
-    confidence,
     save_attention_pair,
     save_scatter,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "Example",
     "Setting",
     "common_limits",
-    "confidence",
     "save_attention_pair",
     "save_comparison",
     "save_curves",

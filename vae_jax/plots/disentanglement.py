@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from vae_jax.metrics import confidence_half_width
 from vae_jax.plots.drawing import (
     INK,
     WHITE_EDGE,
@@ -51,8 +51,8 @@ def save_scatter(
         axis.errorbar(
             x.mean(),
             y.mean(),
-            confidence(y),
-            confidence(x),
+            _reach(y),
+            _reach(x),
             marker,
             color=colour,
             markersize=8,
@@ -71,12 +71,9 @@ def save_scatter(
     save(figure, path)
 
 
-def confidence(values: Float[np.ndarray, " seed"], *, coverage: float = 0.95) -> float:
-    """Half the interval of the mean, by Student's t; 0 of a single seed."""
-    if len(values) < 2:
-        return 0.0
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(error * scipy.stats.t.ppf((1 + coverage) / 2, len(values) - 1))
+def _reach(values: Float[np.ndarray, " seed"]) -> float:
+    """Of the bar to each side; a single seed has none."""
+    return confidence_half_width(values) if len(values) > 1 else 0.0
 
 
 def save_attention_pair(
@@ -154,7 +151,7 @@ def _label_apart(
 def _drawn(axis: Axes, setting: Setting) -> list[Bbox]:
     """Marker and bars of a setting, in pixels of the figure."""
     x, y = setting.x.mean(), setting.y.mean()
-    reach = confidence(setting.x), confidence(setting.y)
+    reach = _reach(setting.x), _reach(setting.y)
     middle, end = axis.transData.transform([(x, y), np.add((x, y), reach)])
     wide, high = end - middle
     return [

@@ -45,6 +45,13 @@ def test_wasserstein_distance_of_codes_is_that_of_the_matrix_square_root():
     assert d.gaussian_wasserstein(codes) == pytest.approx(expected, rel=1e-3)
 
 
+def test_wasserstein_distance_is_not_below_zero_by_rounding():
+    variances = np.exp(np.random.default_rng(0).normal(size=(40, 5)))
+    for variance in variances:
+        distance = d.wasserstein_of(jnp.diag(jnp.asarray(variance, jnp.float32)))
+        assert 0 <= distance < 1e-4
+
+
 def test_wasserstein_distance_by_hand():
     # Eigenvalues 1.9 and 0.1: 4 - 2 (sqrt(1.9) + sqrt(0.1)).
     expected = 4 - 2 * (math.sqrt(1.9) + math.sqrt(0.1))

@@ -58,31 +58,35 @@ def test_sap_by_correlation_of_identity_zeros_and_duplicates(ten):
     np.testing.assert_allclose(identity.predictability, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_sap_by_correlation_exceeds_one_by_no_rounding(seed):
+    classes = np.random.default_rng(seed).integers(0, 5, (777, 2))
+    found = d.sap_correlation(3.0 * classes + 1, d.labelled(classes))
+    assert (found.predictability <= 1).all()
+    assert found.predictability.max() == pytest.approx(1, abs=1e-5)
+
+
 def test_explicitness_is_that_of_scikit_learn(mixed):
     found = d.explicitness(mixed.codes, mixed.factors, mixed.split)
     train, test = mixed.split
     scaler = StandardScaler().fit(mixed.codes[train])
-    scores = {"train": [], "test": []}
+    scores = []
     for truth in mixed.classes.T:
         twin = LogisticRegression(tol=1e-8, max_iter=1000)
         twin.fit(scaler.transform(mixed.codes[train]), truth[train])
-        for name, index in (("train", train), ("test", test)):
-            p = twin.predict_proba(scaler.transform(mixed.codes[index]))
-            of_class = [
-                roc_auc_score(truth[index] == c, p[:, c]) for c in range(p.shape[1])
-            ]
-            scores[name].append(np.mean(of_class))
-    assert found.score == pytest.approx(np.mean(scores["test"]), abs=1e-4)
-    assert found.train_score == pytest.approx(np.mean(scores["train"]), abs=1e-4)
+        p = twin.predict_proba(scaler.transform(mixed.codes[test]))
+        of_class = [roc_auc_score(truth[test] == c, p[:, c]) for c in range(p.shape[1])]
+        scores.append(np.mean(of_class))
+    assert found == pytest.approx(np.mean(scores), abs=1e-4)
 
 
 def test_explicitness_of_nothing_is_one_half_and_of_the_classes_one():
     classes = np.random.default_rng(0).integers(0, 3, (300, 2))
     factors, split = d.labelled(classes), d.Split(jnp.arange(200), jnp.arange(200, 300))
     dead = d.explicitness(np.full((300, 6), 0.3), factors, split)
-    assert dead.score == pytest.approx(0.5, abs=1e-6)
+    assert dead == pytest.approx(0.5, abs=1e-6)
     one_hot = np.eye(3)[classes].reshape(300, 6)
-    assert d.explicitness(one_hot, factors, split).score == pytest.approx(1, abs=1e-6)
+    assert d.explicitness(one_hot, factors, split) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_class_that_was_not_fitted_is_left_out():
@@ -93,7 +97,7 @@ def test_a_class_that_was_not_fitted_is_left_out():
     split = d.Split(jnp.arange(200), jnp.arange(200, 300))
     found = d.explicitness(codes, d.labelled(classes), split)
     # Class 0 is below both others; class 1 is above 0 and, further out, below 2.
-    assert found.score == pytest.approx((1 + 30 / (30 + 30)) / 2, abs=0.01)
+    assert found == pytest.approx((1 + 30 / (30 + 30)) / 2, abs=0.01)
 
 
 @pytest.mark.parametrize(("values", "got"), [([1, 1], r"\[1\]"), ([2, 3], r"\[2, 3\]")])
@@ -121,6 +125,24 @@ def test_auroc_of_one_class_is_undefined():
 def test_equal_values_share_the_mean_of_their_ranks():
     values = jnp.array([3.0, 1, 3, 2, 3])
     np.testing.assert_array_equal(scaling.average_ranks(values), [4, 1, 4, 2, 4])
+
+
+@pytest.mark.parametrize("module", [np, jnp])
+def test_a_column_is_constant_if_all_examples_are_equal(module):
+    # The mean of many 0.1 is rounded, so that their deviation is not 0.
+    columns = module.full((999, 3), 0.1, "float32")
+    changed = np.asarray(columns).copy()
+    changed[998, 1] = 0.2
+    assert np.asarray(scaling.is_constant(columns)).all()
+    found = scaling.is_constant(module.asarray(changed))
+    np.testing.assert_array_equal(found, [True, False, True])
+    assert scaling.is_constant(jnp.asarray(columns)[:, 0])
+
+
+def test_the_spread_of_a_constant_is_infinite():
+    mean, spread = scaling.mean_and_spread(jnp.array([[0.3, 1], [0.3, 3]]))
+    np.testing.assert_allclose(mean, [0.3, 2])
+    np.testing.assert_allclose(spread, [np.inf, 1])
 
 
 def test_a_constant_is_standardised_to_zero():

@@ -21,6 +21,7 @@ from vae_jax.metrics.disentanglement.factors import (
     Split,
     labelled,
     random_split,
+    split_sizes,
     take,
 )
 from vae_jax.metrics.disentanglement.gaussian import (
@@ -39,7 +40,6 @@ from vae_jax.metrics.disentanglement.information import (
 from vae_jax.metrics.disentanglement.irs import Irs, irs
 from vae_jax.metrics.disentanglement.protocol import REPRO2021, STANDARD, Protocol
 from vae_jax.metrics.disentanglement.separability import (
-    Explicitness,
     Sap,
     explicitness,
     sap,
@@ -48,7 +48,6 @@ from vae_jax.metrics.disentanglement.separability import (
 from vae_jax.metrics.disentanglement.suite import Suite, suite
 from vae_jax.metrics.disentanglement.udr import Udr, relative_strength, udr
 from vae_jax.metrics.disentanglement.votes import (
-    BetaVaeScore,
     FactorVaeScore,
     beta_vae_score,
     factor_vae_score,
@@ -57,10 +56,8 @@ from vae_jax.metrics.disentanglement.votes import (
 __all__ = [
     "REPRO2021",
     "STANDARD",
-    "BetaVaeScore",
     "Codes",
     "Dci",
-    "Explicitness",
     "FactorVaeScore",
     "Factors",
     "FullGrid",
@@ -92,6 +89,7 @@ __all__ = [
     "relative_strength",
     "sap",
     "sap_correlation",
+    "split_sizes",
     "suite",
     "take",
     "total_correlation_of",

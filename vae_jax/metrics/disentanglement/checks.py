@@ -22,7 +22,7 @@ Unchecked: TypeAlias = Float[Array | np.ndarray, "..."]
 """Of any shape, as users may give it."""
 
 
-def checked(
+def checked_codes(
     function: str, codes: Unchecked, factors: Factors | None = None
 ) -> Float[Array, "example latent"]:
     """The codes in float32 on the device.
@@ -113,9 +113,11 @@ def require_scored(function: str, split: Split, factors: Factors) -> None:
     fitted, scored = map(known, split_classes(factors, split))
     if fitted is None or scored is None:
         return
-    for factor, (truth, trial) in enumerate(zip(fitted, scored, strict=True)):
-        values = np.unique(trial)
-        if len(values) < 2 or not np.isin(values, truth).any():
+    for factor, (train_classes, test_classes) in enumerate(
+        zip(fitted, scored, strict=True)
+    ):
+        values = np.unique(test_classes)
+        if len(values) < 2 or not np.isin(values, train_classes).any():
             raise ValueError(
                 f"{function}: every factor must have two values in the examples to "
                 f"score on, one of them fitted; factor {factor} has {values.tolist()}; "
@@ -123,25 +125,28 @@ def require_scored(function: str, split: Split, factors: Factors) -> None:
             )
 
 
-def require_two(function: str, why: str, number: int) -> None:
-    """Raises a ValueError from `function` if there are fewer."""
+def require_two_latents(function: str, number: int) -> None:
+    """Raises a ValueError from `function`, whose score compares latents, if fewer."""
     if number < 2:
-        raise ValueError(f"{function}: {why} two, got {number}.")
+        raise ValueError(
+            f"{function}: latents are compared, which needs two, got {number}."
+        )
 
 
-def require_two_latents(function: str, codes: Array) -> None:
-    """Of a score that compares the best two latents."""
-    require_two(function, "a gap between two latents needs", codes.shape[1])
+def require_two_factors(function: str, number: int) -> None:
+    """Raises a ValueError from `function`, whose score compares factors, if fewer."""
+    if number < 2:
+        raise ValueError(
+            f"{function}: factors are compared, which needs two, got {number}."
+        )
 
 
-def require_two_factors(function: str, factors: Factors) -> None:
-    """Of a score that compares factors."""
-    require_two(function, "factors are compared, which needs", len(factors.sizes))
-
-
-def require_two_examples(function: str, codes: Array) -> None:
-    """Of a score that is made of variances."""
-    require_two(function, "a variance over examples needs", len(codes))
+def require_two_examples(function: str, number: int) -> None:
+    """Raises a ValueError from `function`, which is made of variances, if fewer."""
+    if number < 2:
+        raise ValueError(
+            f"{function}: a variance over examples needs two, got {number}."
+        )
 
 
 def require_bins(function: str, bins: int, *, name: str = "bins") -> None:

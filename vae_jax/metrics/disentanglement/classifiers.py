@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vae_jax.metrics.disentanglement.newton import Point, newton
-from vae_jax.metrics.disentanglement.softmax import HIGHEST, Linear, softmax_of
+from vae_jax.metrics.disentanglement.scaling import is_constant
+from vae_jax.metrics.disentanglement.softmax import Linear, softmax_of
 
 _SMOOTHING = np.geomspace(1, 1e-6, 13)
 
@@ -21,7 +22,7 @@ def class_scores(
     classifier: Linear, features: Float[Array, "example feature"]
 ) -> Float[Array, "example size"]:
     """The score of each class, highest where it is predicted."""
-    product = jnp.matmul(features, classifier.weights.T, precision=HIGHEST)
+    product = jnp.matmul(features, classifier.weights.T, precision="highest")
     return product + classifier.bias[None]
 
 
@@ -78,7 +79,7 @@ def fit_support_vectors(
     balance = jnp.where(occurs, balance, 0)
 
     # A constant keeps its value, as its weight can stand in for the intercept.
-    constant = (feature == feature[0]).all()
+    constant = is_constant(feature)
     mean = jnp.where(constant, 0, feature.mean())
     spread = jnp.where(constant, 1, feature.std())
     scaled = (feature - mean) / spread

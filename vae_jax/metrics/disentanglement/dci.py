@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int
 from vae_jax.metrics.disentanglement import classifiers
 from vae_jax.metrics.disentanglement.checks import (
     Unchecked,
-    checked,
+    checked_codes,
     checked_split,
-    require_two,
     require_two_factors,
+    require_two_latents,
 )
 from vae_jax.metrics.disentanglement.factors import (
     Codes,
@@ -32,7 +32,6 @@ class Dci(NamedTuple):
     disentanglement: Float[Array, ""]
     completeness: Float[Array, ""]
     informativeness: Float[Array, ""]  # on the test examples
-    train_informativeness: Float[Array, ""]
     importance: Float[Array, "latent factor"]
 
 
@@ -45,9 +44,7 @@ def disentanglement_of(importance: Float[Array, "latent factor"]) -> Float[Array
     Raises:
         ValueError: there is only one factor.
     """
-    require_two(
-        "disentanglement_of", "factors are compared, which needs", importance.shape[1]
-    )
+    require_two_factors("disentanglement_of", importance.shape[1])
     # Keeps rows without importance uniform rather than undefined.
     distribution = importance + 1e-11
     each = 1 - entropy(distribution) / jnp.log(importance.shape[1])
@@ -62,9 +59,7 @@ def completeness_of(importance: Float[Array, "latent factor"]) -> Float[Array, "
     Raises:
         ValueError: there is only one latent.
     """
-    require_two(
-        "completeness_of", "latents are compared, which needs", importance.shape[0]
-    )
+    require_two_latents("completeness_of", importance.shape[0])
     return disentanglement_of(importance.T)
 
 
@@ -91,19 +86,17 @@ def dci_trees(codes: Codes, factors: Factors, split: Split, *, seed: int = 0) ->
 
     codes = _checked("dci_trees", codes, factors, split)
     train, test = (np.asarray(codes[index]) for index in split)
-    train_classes, test_classes = map(np.asarray, split_classes(factors, split))
-    importance, train_accuracy, accuracy = [], [], []
-    for truth, trial in zip(train_classes, test_classes, strict=True):
-        trees = GradientBoostingClassifier(random_state=seed).fit(train, truth)
+    fitted, scored = map(np.asarray, split_classes(factors, split))
+    importance, accuracy = [], []
+    for train_classes, test_classes in zip(fitted, scored, strict=True):
+        trees = GradientBoostingClassifier(random_state=seed).fit(train, train_classes)
         importance.append(trees.feature_importances_)
-        train_accuracy.append(trees.score(train, truth))
-        accuracy.append(trees.score(test, trial))
+        accuracy.append(trees.score(test, test_classes))
     matrix = jnp.asarray(np.stack(importance, 1), jnp.float32)
     return Dci(
         disentanglement_of(matrix),
         completeness_of(matrix),
         jnp.array(np.mean(accuracy), jnp.float32),
-        jnp.array(np.mean(train_accuracy), jnp.float32),
         matrix,
     )
 
@@ -131,11 +124,13 @@ def dci_logistic(
     """
     codes = _checked("dci_logistic", codes, factors, split)
     train, test = standardised(codes[split.train], codes[split.test])
-    parts = zip(factors.sizes, *split_classes(factors, split), strict=True)
-    importance, train_accuracy, accuracy = zip(
+    of_factors = zip(factors.sizes, *split_classes(factors, split), strict=True)
+    importance, accuracy = zip(
         *(
-            _logistic(train, truth, test, trial, size=size, strength=strength)
-            for size, truth, trial in parts
+            _logistic(
+                train, train_classes, test, test_classes, size=size, strength=strength
+            )
+            for size, train_classes, test_classes in of_factors
         ),
         strict=True,
     )
@@ -144,7 +139,6 @@ def dci_logistic(
         disentanglement_of(matrix),
         completeness_of(matrix),
         jnp.stack(accuracy).mean(),
-        jnp.stack(train_accuracy).mean(),
         matrix,
     )
 
@@ -152,29 +146,26 @@ def dci_logistic(
 @functools.partial(jax.jit, static_argnames=("size", "strength"))
 def _logistic(
     train: Float[Array, "train latent"],
-    truth: Int[Array, " train"],
+    train_classes: Int[Array, " train"],
     test: Float[Array, "test latent"],
-    trial: Int[Array, " test"],
+    test_classes: Int[Array, " test"],
     *,
     size: int,
     strength: float,
-) -> tuple[Float[Array, " latent"], Float[Array, ""], Float[Array, ""]]:
-    """Importance of each latent for one factor, accuracies of training and of test."""
+) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    """Importance of each latent for one factor, and the accuracy of the test."""
     classifier = classifiers.fit_sparse_logistic(
-        train, truth, size=size, strength=strength
+        train, train_classes, size=size, strength=strength
     )
-    return (
-        jnp.abs(classifier.weights).sum(0),
-        classifiers.accuracy(classifier, train, truth),
-        classifiers.accuracy(classifier, test, trial),
-    )
+    accuracy = classifiers.accuracy(classifier, test, test_classes)
+    return jnp.abs(classifier.weights).sum(0), accuracy
 
 
 def _checked(
     function: str, codes: Unchecked, factors: Factors, split: Split
 ) -> Float[Array, "example latent"]:
-    codes = checked(function, codes, factors)
-    require_two(function, "latents are compared, which needs", codes.shape[1])
-    require_two_factors(function, factors)
+    codes = checked_codes(function, codes, factors)
+    require_two_latents(function, codes.shape[1])
+    require_two_factors(function, len(factors.sizes))
     checked_split(function, split, factors)
     return codes

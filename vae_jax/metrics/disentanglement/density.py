@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vae_jax.metrics.disentanglement.checks import (
-    checked,
+    checked_codes,
     checked_logvar,
     require_bins,
     require_two_latents,
@@ -56,9 +56,9 @@ def mig_density(
 
     Source: Chen et al. 2018, NeurIPS, Eq. 6 and appendix C.
     """
-    mean = checked("mig_density", mean, factors)
+    mean = checked_codes("mig_density", mean, factors)
     logvar = checked_logvar("mig_density", logvar, mean)
-    require_two_latents("mig_density", mean)
+    require_two_latents("mig_density", mean.shape[1])
     require_bins("mig_density", intervals, name="intervals")
     information, factor_entropy = _information(
         mean, logvar, factors, intervals=intervals
@@ -139,7 +139,7 @@ def _mass(
         # Half the error function: antisymmetric, so its sums round less than 0 to 1.
         half = jax.lax.erf(scaled) / 2
         belongs = jax.nn.one_hot(values, sum(sizes)).sum(1)
-        product = jnp.matmul(belongs.T, half, precision=jax.lax.Precision.HIGHEST)
+        product = jnp.matmul(belongs.T, half, precision="highest")
         return below + product, None
 
     start = jnp.zeros((sum(sizes), intervals - 1))

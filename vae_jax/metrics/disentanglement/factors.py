@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Real
 
+from vae_jax.metrics.disentanglement.scaling import is_constant
+
 Codes: TypeAlias = Float[Array | np.ndarray, "example latent"]
 """Representations, usually posterior means; example by example as the factors."""
 
@@ -152,7 +154,7 @@ def constant_factor(classes: Real[Array | np.ndarray, "n factor"]) -> int | None
     host = known(classes)
     if host is None:
         return None
-    constant = np.flatnonzero((host == host[:1]).all(0))
+    constant = np.flatnonzero(is_constant(host))
     return int(constant[0]) if constant.size else None
 
 
@@ -186,6 +188,14 @@ def split_classes(
     return factors.classes(split.train).T, factors.classes(split.test).T
 
 
+def split_sizes(number: int, *, train: int, test: int) -> tuple[int, int]:
+    """`train` and `test`, or as much in their proportion where `number` is less."""
+    if number >= train + test:
+        return train, test
+    train = min(max(number * train // (train + test), 1), number - 1)
+    return train, number - train
+
+
 def random_split(number: int, *, train: int, test: int, key: Key[Array, ""]) -> Split:
     """Disjoint random examples; in the same proportion where there are too few.
 
@@ -197,8 +207,6 @@ def random_split(number: int, *, train: int, test: int, key: Key[Array, ""]) -> 
             "random_split: train and test must be one example each at least, got "
             f"{train} and {test} of {number}."
         )
-    if number < train + test:
-        train = min(max(number * train // (train + test), 1), number - 1)
-        test = number - train
+    train, test = split_sizes(number, train=train, test=test)
     order = jax.random.permutation(key, number)
     return Split(order[:train], order[train : train + test])

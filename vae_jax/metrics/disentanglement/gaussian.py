@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.metrics.disentanglement.checks import checked, require_two_examples
+from vae_jax.metrics.disentanglement.checks import (
+    checked_codes,
+    require_two_examples,
+)
 from vae_jax.metrics.disentanglement.factors import Codes
-
-_HIGHEST = jax.lax.Precision.HIGHEST
+from vae_jax.metrics.disentanglement.scaling import is_constant
 
 
 def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
@@ -21,8 +23,8 @@ def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
-    codes = checked("gaussian_total_correlation", codes)
-    require_two_examples("gaussian_total_correlation", codes)
+    codes = checked_codes("gaussian_total_correlation", codes)
+    require_two_examples("gaussian_total_correlation", len(codes))
     return total_correlation_of(_covariance(codes))
 
 
@@ -50,8 +52,8 @@ def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
 
     Source: Locatello et al. 2019, ICML, section 5.2.
     """
-    codes = checked("gaussian_wasserstein", codes)
-    require_two_examples("gaussian_wasserstein", codes)
+    codes = checked_codes("gaussian_wasserstein", codes)
+    require_two_examples("gaussian_wasserstein", len(codes))
     return wasserstein_of(_covariance(codes))
 
 
@@ -62,13 +64,13 @@ def wasserstein_of(covariance: Float[Array, "latent latent"]) -> Float[Array, ""
     # Similar to C diag C, but symmetric; only rounding makes an eigenvalue negative.
     eigenvalues = jnp.linalg.eigvalsh(covariance * std[:, None] * std[None])
     root = jnp.sqrt(jnp.maximum(eigenvalues, 0)).sum()
-    return 2 * (jnp.trace(covariance) - root)
+    return jnp.maximum(2 * (jnp.trace(covariance) - root), 0)  # as of rounding
 
 
 @jax.jit
 def _covariance(
     codes: Float[Array, "example latent"],
 ) -> Float[Array, "latent latent"]:
-    constant = (codes == codes[:1]).all(0)
-    centred = jnp.where(constant[None], 0, codes - codes.mean(0)[None])
-    return jnp.matmul(centred.T, centred, precision=_HIGHEST) / (len(codes) - 1)
+    deviation = codes - codes.mean(0)[None]
+    centred = jnp.where(is_constant(codes)[None], 0, deviation)
+    return jnp.matmul(centred.T, centred, precision="highest") / (len(codes) - 1)

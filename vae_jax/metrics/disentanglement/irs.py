@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from vae_jax.metrics.disentanglement.checks import checked, require_bins
+from vae_jax.metrics.disentanglement.checks import checked_codes, require_bins
 from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.information import BINS, histogram_bins
+from vae_jax.metrics.disentanglement.scaling import is_constant
 
 
 class Irs(NamedTuple):
@@ -43,7 +44,7 @@ def irs(
 
     Source: Suter et al. 2019, ICML, section 4.
     """
-    codes = checked("irs", codes, factors)
+    codes = checked_codes("irs", codes, factors)
     if not 0 <= quantile <= 1:
         raise ValueError(f"irs: quantile must be in [0, 1], got {quantile}.")
     require_bins("irs", bins)
@@ -60,7 +61,7 @@ def _irs(
 ) -> Irs:
     classes = factors.classes(jnp.arange(factors.number))
     groups = histogram_bins(classes.astype(jnp.float32), bins=bins)
-    constant = (codes == codes[:1]).all(0)
+    constant = is_constant(codes)
     largest = jnp.where(constant, 0, jnp.abs(codes - codes.mean(0)[None]).max(0))
 
     def of_latent(code: Float[Array, " example"]) -> Float[Array, " factor"]:

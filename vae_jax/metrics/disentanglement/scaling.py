@@ -1,16 +1,34 @@
 """Codes on one scale: standardised, or as ranks."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Real
+
+
+def is_constant(
+    columns: Real[Array | np.ndarray, " example *column"],
+) -> Bool[Array | np.ndarray, "*column"]:
+    """Whether all examples of a column are equal; exactly, unlike that a spread is 0.
+
+    The mean of equal numbers is rounded, so they would seem to vary a little.
+    """
+    return (columns == columns[:1]).all(0)
+
+
+def mean_and_spread(
+    columns: Float[Array, "example column"],
+) -> tuple[Float[Array, " column"], Float[Array, " column"]]:
+    """Mean and standard deviation; a constant's is infinite, so it scales to 0."""
+    spread = jnp.where(is_constant(columns), jnp.inf, columns.std(0))
+    return columns.mean(0), spread
 
 
 def standardised(
     train: Float[Array, "train latent"], *others: Float[Array, "_ latent"]
 ) -> tuple[Float[Array, "_ latent"], ...]:
     """All with the mean and standard deviation of `train`; its constants become 0."""
-    constant = (train == train[:1]).all(0)
-    mean, std = train.mean(0), jnp.where(constant, jnp.inf, train.std(0))
-    return tuple((codes - mean[None]) / std[None] for codes in (train, *others))
+    mean, spread = mean_and_spread(train)
+    return tuple((codes - mean[None]) / spread[None] for codes in (train, *others))
 
 
 def average_ranks(values: Float[Array, " n"]) -> Float[Array, " n"]:

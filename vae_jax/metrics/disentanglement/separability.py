@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vae_jax.metrics.disentanglement import classifiers
 from vae_jax.metrics.disentanglement.checks import (
-    checked,
+    checked_codes,
     checked_split,
     require_scored,
     require_two_latents,
@@ -28,16 +28,6 @@ class Sap(NamedTuple):
 
     score: Float[Array, ""]
     predictability: Float[Array, "latent factor"]
-
-
-class Explicitness(NamedTuple):
-    """Area under the ROC curve, mean over the classes of each factor and the factors.
-
-    Chance is 0.5.
-    """
-
-    score: Float[Array, ""]  # of the test examples
-    train_score: Float[Array, ""]
 
 
 @jax.jit
@@ -59,8 +49,8 @@ def sap(codes: Codes, factors: Factors, split: Split) -> Sap:
 
     Source: Kumar et al. 2018, ICLR, section 3; settings of Locatello et al. 2019.
     """
-    codes = checked("sap", codes, factors)
-    require_two_latents("sap", codes)
+    codes = checked_codes("sap", codes, factors)
+    require_two_latents("sap", codes.shape[1])
     checked_split("sap", split, factors)
     predictability = _accuracies(codes, factors, split)
     return Sap(gap_of(predictability), predictability)
@@ -97,21 +87,23 @@ def sap_correlation(codes: Codes, factors: Factors) -> Sap:
 
     Source: Kumar et al. 2018, ICLR, section 3.
     """
-    codes = checked("sap_correlation", codes, factors)
-    require_two_latents("sap_correlation", codes)
+    codes = checked_codes("sap_correlation", codes, factors)
+    require_two_latents("sap_correlation", codes.shape[1])
     classes = factors.classes(jnp.arange(factors.number)).astype(jnp.float32)
     (latents,), (values,) = standardised(codes), standardised(classes)
-    product = jnp.matmul(latents.T, values, precision=classifiers.HIGHEST)
-    predictability = (product / len(codes)) ** 2
+    product = jnp.matmul(latents.T, values, precision="highest")
+    # Rounding might exceed 1.
+    predictability = jnp.minimum((product / len(codes)) ** 2, 1)
     return Sap(gap_of(predictability), predictability)
 
 
-def explicitness(codes: Codes, factors: Factors, split: Split) -> Explicitness:
+def explicitness(codes: Codes, factors: Factors, split: Split) -> Float[Array, ""]:
     """Whether factors can be read from all latents together by a linear classifier.
 
     A multinomial logistic regression on standardised codes for each factor, scored by
-    the area under the ROC curve of each class against the rest; it is not rescaled,
-    as in `disentanglement_lib`. Classes that were not fitted, or that the examples to
+    the area under the ROC curve of each class against the rest, mean over the classes
+    of each factor and the factors. Chance is 0.5; it is not rescaled, as in
+    `disentanglement_lib`. Classes that were not fitted, or that the examples to
     score on lack, are left out; inside a trace, as of `jax.vmap` over splits, a factor
     of which none is left gives NaN instead of an error.
 
@@ -121,42 +113,32 @@ def explicitness(codes: Codes, factors: Factors, split: Split) -> Explicitness:
 
     Source: Ridgeway and Mozer 2018, NeurIPS, section 3.
     """
-    codes = checked("explicitness", codes, factors)
+    codes = checked_codes("explicitness", codes, factors)
     checked_split("explicitness", split, factors)
     require_scored("explicitness", split, factors)
     train, test = standardised(codes[split.train], codes[split.test])
-    parts = zip(factors.sizes, *split_classes(factors, split), strict=True)
+    of_factors = zip(factors.sizes, *split_classes(factors, split), strict=True)
     scores = [
-        _aurocs(train, truth, test, trial, size=size) for size, truth, trial in parts
+        _mean_auroc(train, train_classes, test, test_classes, size=size)
+        for size, train_classes, test_classes in of_factors
     ]
-    train_score, score = jnp.stack(scores).mean(0)
-    return Explicitness(score, train_score)
+    return jnp.stack(scores).mean()
 
 
 @functools.partial(jax.jit, static_argnames="size")
-def _aurocs(
+def _mean_auroc(
     train: Float[Array, "train latent"],
-    truth: Int[Array, " train"],
+    train_classes: Int[Array, " train"],
     test: Float[Array, "test latent"],
-    trial: Int[Array, " test"],
+    test_classes: Int[Array, " test"],
     *,
     size: int,
-) -> Float[Array, " 2"]:
-    """Of one factor, mean over its classes: of the training and the test examples."""
-    classifier = classifiers.fit_logistic(train, truth, size=size)
-    return jnp.stack(
-        [_mean_auroc(classifier, train, truth), _mean_auroc(classifier, test, trial)]
-    )
-
-
-def _mean_auroc(
-    classifier: classifiers.Linear,
-    features: Float[Array, "example latent"],
-    classes: Int[Array, " example"],
 ) -> Float[Array, ""]:
-    scores = classifiers.class_scores(classifier, features)
-    truth = classes[None] == jnp.arange(scores.shape[1])[:, None]
-    found = jax.vmap(auroc)(jax.nn.softmax(scores).T, truth)
+    """Of one factor, mean over its classes."""
+    classifier = classifiers.fit_logistic(train, train_classes, size=size)
+    scores = classifiers.class_scores(classifier, test)
+    is_class = test_classes[None] == jnp.arange(size)[:, None]
+    found = jax.vmap(auroc)(jax.nn.softmax(scores).T, is_class)
     # What was not fitted has no score that could rank examples.
     return jnp.nanmean(jnp.where(jnp.isfinite(classifier.bias), found, jnp.nan))
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vae_jax.metrics.disentanglement.newton import Point
-
-HIGHEST = jax.lax.Precision.HIGHEST
+from vae_jax.metrics.disentanglement.scaling import mean_and_spread
 
 
 class Linear(NamedTuple):
@@ -47,8 +46,8 @@ class Softmax(NamedTuple):
         number, columns = self.extended.shape
         p = jax.nn.softmax(self._logits(parameters))
         weighted = (p[:, :, None] * self.extended[:, None]).reshape(number, -1)
-        own = jnp.matmul(weighted.T, self.extended, precision=HIGHEST)
-        cross = jnp.matmul(weighted.T, weighted, precision=HIGHEST)
+        own = jnp.matmul(weighted.T, self.extended, precision="highest")
+        cross = jnp.matmul(weighted.T, weighted, precision="highest")
         size = len(self.occurs)
         same = own.reshape(size, columns, 1, columns) * jnp.eye(size)[:, None, :, None]
         return (same.reshape(cross.shape) - cross) / number
@@ -65,12 +64,12 @@ class Softmax(NamedTuple):
         """The same of the original features."""
         found = parameters.reshape(len(self.occurs), -1)
         weights = found[:, :-1] / self.spread[None]
-        bias = found[:, -1] - jnp.matmul(weights, self.mean, precision=HIGHEST)
+        bias = found[:, -1] - jnp.matmul(weights, self.mean, precision="highest")
         return Linear(weights, jnp.where(self.occurs, bias, -jnp.inf))
 
     def _logits(self, parameters: Point) -> Float[Array, "example size"]:
         rows = parameters.reshape(len(self.occurs), -1)
-        logits = jnp.matmul(self.extended, rows.T, precision=HIGHEST)
+        logits = jnp.matmul(self.extended, rows.T, precision="highest")
         return jnp.where(self.occurs[None], logits, -1e30)
 
 
@@ -81,8 +80,7 @@ def softmax_of(
     size: int,
 ) -> Softmax:
     """The cross-entropy of `size` classes, not all of which need occur."""
-    constant = (features == features[:1]).all(0)
-    mean, spread = features.mean(0), jnp.where(constant, jnp.inf, features.std(0))
+    mean, spread = mean_and_spread(features)
     scaled = (features - mean[None]) / spread[None]
     extended = jnp.concatenate([scaled, jnp.ones((len(features), 1))], axis=1)
     occurs = jnp.zeros(size, bool).at[classes].set(True)

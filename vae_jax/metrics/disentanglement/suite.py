@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from vae_jax.distributions import normal_kl
 from vae_jax.metrics.disentanglement.checks import (
-    checked,
+    checked_codes,
     checked_logvar,
     checked_split,
     require_scored,
@@ -75,9 +75,9 @@ def suite(
             is only one latent or factor; a factor does not vary in the sample; the
             protocol asks for a KL and `logvar` is not given.
     """
-    codes, kl = checked("suite", codes, factors), None
-    require_two_latents("suite", codes)
-    require_two_factors("suite", factors)
+    codes, kl = checked_codes("suite", codes, factors), None
+    require_two_latents("suite", codes.shape[1])
+    require_two_factors("suite", len(factors.sizes))
     if logvar is not None:
         logvar = checked_logvar("suite", logvar, codes)
         kl = normal_kl(codes, logvar, 0.0, 0.0).mean(0)
@@ -93,14 +93,12 @@ def suite(
     linear = dci_logistic(codes, factors, split)
     scores = {
         "factor_vae": voted.score,
-        "beta_vae": beta_vae_score(
-            codes, factors, key=pairs_key, protocol=protocol
-        ).score,
+        "beta_vae": beta_vae_score(codes, factors, key=pairs_key, protocol=protocol),
         "mig_binned": gap.score,
         **_dci_scores("dci_logistic", linear),
         "sap": sap(codes, factors, split).score,
         "modularity": modularity_of(gap.mutual_information),
-        "explicitness": explicitness(codes, factors, split).score,
+        "explicitness": explicitness(codes, factors, split),
         "irs": irs(sample, sampled).score,
         "gaussian_total_correlation": gaussian_total_correlation(sample),
         "gaussian_wasserstein": gaussian_wasserstein(sample),

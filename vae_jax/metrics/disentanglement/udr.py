@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from vae_jax.distributions import require_choice
 from vae_jax.metrics.disentanglement.checks import Unchecked, checked_kl
 from vae_jax.metrics.disentanglement.factors import known
 from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
-from vae_jax.metrics.disentanglement.softmax import HIGHEST
 
 Similarity = Literal["lasso", "spearman"]
 
@@ -42,10 +42,11 @@ def udr(
 
     Raises:
         ValueError: there are fewer than two runs; codes or `kl` are of another shape or
-            not finite.
+            not finite; the similarity is unknown.
 
     Source: Duan et al. 2020, ICLR, section 4; settings of `disentanglement_lib`.
     """
+    require_choice("udr", "similarity", similarity, Similarity)
     codes = _checked_runs(codes)
     shape = codes.shape[0], codes.shape[2]
     live = jnp.ones(shape, bool)
@@ -116,12 +117,17 @@ def relative_strength(
     rows: Bool[Array, " first"],
     columns: Bool[Array, " second"],
 ) -> Float[Array, ""]:
-    """Mean over rows and columns of largest^2 / sum: 1 for a permutation matrix.
+    """Mean over rows and over columns of largest^2 / sum: 1 for a permutation matrix.
+
+    The two means count equally, also where there are more rows than columns; the paper
+    sums over all rows and columns and divides by their number together.
 
     Args:
         matrix: absolute similarities.
         rows: which rows count; the others are left out.
         columns: which columns count.
+
+    Source: Duan et al. 2020, ICLR, section 4; the average of `disentanglement_lib`.
     """
     matrix = jnp.where(rows[:, None] & columns[None], matrix, 0)
 
@@ -136,7 +142,7 @@ def relative_strength(
 def _correlations(
     first: Float[Array, "example first"], second: Float[Array, "example second"]
 ) -> Float[Array, "first second"]:
-    return jnp.matmul(first.T, second, precision=HIGHEST) / len(first)
+    return jnp.matmul(first.T, second, precision="highest") / len(first)
 
 
 def lasso_weights(

@@ -10,13 +10,13 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vae_jax.metrics.disentanglement import classifiers
 from vae_jax.metrics.disentanglement.checks import (
-    checked,
+    checked_codes,
     checked_kl,
-    require_two,
     require_two_factors,
 )
 from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.protocol import STANDARD, Protocol
+from vae_jax.metrics.disentanglement.scaling import is_constant
 
 
 class FactorVaeScore(NamedTuple):
@@ -27,13 +27,6 @@ class FactorVaeScore(NamedTuple):
     factor: Int[Array, " latent"]  # that each latent stands for
     active: Bool[Array, " latent"]  # may vote
     std: Float[Array, " latent"]  # global
-
-
-class BetaVaeScore(NamedTuple):
-    """Accuracies in [0, 1] of the linear classifier."""
-
-    score: Float[Array, ""]
-    train_accuracy: Float[Array, ""]
 
 
 def factor_vae_score(
@@ -66,10 +59,10 @@ def factor_vae_score(
 
     Source: Kim and Mnih 2018, ICML, section 4; details of `disentanglement_lib`.
     """
-    codes = checked("factor_vae_score", codes, factors)
-    count = protocol.constant_factors + len(factors.sizes)
-    require_two("factor_vae_score", "factors are compared, which needs", count)
-    _require_votes("factor_vae_score", count, protocol)
+    codes = checked_codes("factor_vae_score", codes, factors)
+    factor_count = protocol.constant_factors + len(factors.sizes)
+    require_two_factors("factor_vae_score", factor_count)
+    _require_votes("factor_vae_score", factor_count, protocol)
     if kl is not None:
         kl = checked_kl("factor_vae_score", kl, shape=codes.shape[1:])
     elif protocol.minimum_kl is not None:
@@ -77,101 +70,101 @@ def factor_vae_score(
             "factor_vae_score: this protocol lets latents vote by their KL, got none; "
             "give kl, the mean of each latent over the data in nats."
         )
-    live = jnp.ones(codes.shape[1], bool)
+    has_kl = jnp.ones(codes.shape[1], bool)
     if kl is not None and protocol.minimum_kl is not None:
-        live = kl > protocol.minimum_kl
-    return _factor_vae_score(codes, factors, live, key=key, protocol=protocol)
+        has_kl = kl > protocol.minimum_kl
+    return _factor_vae_score(codes, factors, has_kl, key=key, protocol=protocol)
 
 
 @functools.partial(jax.jit, static_argnames="protocol")
 def _factor_vae_score(
     codes: Float[Array, "example latent"],
     factors: Factors,
-    live: Bool[Array, " latent"],
+    has_kl: Bool[Array, " latent"],
     *,
     key: Key[Array, ""],
     protocol: Protocol,
 ) -> FactorVaeScore:
     variance_key, votes_key = jax.random.split(key)
-    count = protocol.constant_factors + len(factors.sizes)
+    factor_count = protocol.constant_factors + len(factors.sizes)
     variance = _global_variance(codes, protocol.variance_examples, key=variance_key)
     std = jnp.sqrt(variance)
-    active = live & (std >= protocol.minimum_std) & (variance > 0)
+    active = has_kl & (std >= protocol.minimum_std) & (variance > 0)
 
-    factor, group = _groups(factors, count, key=votes_key, protocol=protocol)
+    factor, group = _groups(factors, factor_count, key=votes_key, protocol=protocol)
     local = codes[group].var(axis=1, ddof=1) / jnp.where(active, variance, 1)[None]
     latent = jnp.argmin(jnp.where(active[None], local, jnp.inf), axis=1)
 
     def counted(of: slice) -> Int[Array, "factor latent"]:
-        empty = jnp.zeros((count, codes.shape[1]), jnp.int32)
+        empty = jnp.zeros((factor_count, codes.shape[1]), jnp.int32)
         return empty.at[factor[of], latent[of]].add(1)
 
-    fitted, scored = _parts(count, protocol)
+    fitted, scored = _fitted_and_scored(factor_count, protocol)
     votes = counted(fitted)
     chosen = votes.argmax(0)
     right = jnp.take_along_axis(counted(scored), chosen[None], axis=0).sum()
-    number = protocol.evaluation_votes or protocol.votes
-    score = jnp.where(active.any(), right / number, 0)
+    vote_count = protocol.evaluation_votes or protocol.votes
+    score = jnp.where(active.any(), right / vote_count, 0)
     return FactorVaeScore(score, votes * active[None], chosen, active, std)
 
 
-def _require_votes(function: str, count: int, protocol: Protocol) -> None:
+def _require_votes(function: str, factor_count: int, protocol: Protocol) -> None:
     """Raises a ValueError from `function` if balanced votes are too few to divide."""
     least = min(protocol.votes, protocol.evaluation_votes or protocol.votes)
-    if protocol.balanced and least < count:
+    if protocol.balanced and least < factor_count:
         raise ValueError(
-            f"{function}: balanced votes must be one for each of {count} factors at "
-            f"least, got {least}; ask for more."
+            f"{function}: balanced votes must be one for each of {factor_count} "
+            f"factors at least, got {least}; ask for more."
         )
 
 
-def _cast(count: int, protocol: Protocol) -> tuple[int, int]:
-    """The votes on `count` factors that are cast to fit on and then to score on."""
+def _votes_cast(factor_count: int, protocol: Protocol) -> tuple[int, int]:
+    """How many votes are cast to fit on, and then to score on."""
     wanted = protocol.votes, protocol.evaluation_votes or 0
     if not protocol.balanced:
         return wanted
-    fitted, scored = (votes // count * count for votes in wanted)
+    fitted, scored = (votes // factor_count * factor_count for votes in wanted)
     return fitted, scored
 
 
-def _parts(count: int, protocol: Protocol) -> tuple[slice, slice]:
+def _fitted_and_scored(factor_count: int, protocol: Protocol) -> tuple[slice, slice]:
     """Which of all votes are fitted, and which are scored."""
     if protocol.evaluation_votes is None:
         return slice(None), slice(None)
-    fitted, _ = _cast(count, protocol)
+    fitted, _ = _votes_cast(factor_count, protocol)
     return slice(fitted), slice(fitted, None)
 
 
 def _fixed_factors(
-    count: int, *, key: Key[Array, ""], protocol: Protocol
+    factor_count: int, *, key: Key[Array, ""], protocol: Protocol
 ) -> Int[Array, " vote"]:
     """The fixed factor of each vote; those to score on come last."""
-    cast = _cast(count, protocol)
+    cast = _votes_cast(factor_count, protocol)
     if protocol.balanced:
-        each = [jnp.repeat(jnp.arange(count), votes // count) for votes in cast]
-        return jnp.concatenate(each)
-    return jax.random.randint(key, (sum(cast),), 0, count)
+        every = jnp.arange(factor_count)
+        return jnp.concatenate(
+            [jnp.repeat(every, votes // factor_count) for votes in cast]
+        )
+    return jax.random.randint(key, (sum(cast),), 0, factor_count)
 
 
 def _global_variance(
-    codes: Float[Array, "example latent"], number: int | None, *, key: Key[Array, ""]
+    codes: Float[Array, "example latent"], examples: int | None, *, key: Key[Array, ""]
 ) -> Float[Array, " latent"]:
-    if number is not None:
-        codes = codes[jax.random.randint(key, (number,), 0, len(codes))]
-    variance = codes.var(axis=0, ddof=1)
-    # The mean of equal numbers is rounded: a constant would seem to vary a little.
-    return jnp.where((codes == codes[:1]).all(0), 0, variance)
+    if examples is not None:
+        codes = codes[jax.random.randint(key, (examples,), 0, len(codes))]
+    return jnp.where(is_constant(codes), 0, codes.var(axis=0, ddof=1))
 
 
 def _groups(
-    factors: Factors, count: int, *, key: Key[Array, ""], protocol: Protocol
+    factors: Factors, factor_count: int, *, key: Key[Array, ""], protocol: Protocol
 ) -> tuple[Int[Array, " vote"], Int[Array, "vote group"]]:
     """The fixed factor of each vote, and a group that shares its value.
 
-    Of the `count` factors the constant ones come first; all examples share theirs.
+    The constant factors come first; all examples share theirs.
     """
     factor_key, first_key, others_key, anyone_key = jax.random.split(key, 4)
-    factor = _fixed_factors(count, key=factor_key, protocol=protocol)
+    factor = _fixed_factors(factor_count, key=factor_key, protocol=protocol)
     first = jax.random.randint(first_key, factor.shape, 0, factors.number)
     varied = factor - protocol.constant_factors
     others = factors.matching(
@@ -191,7 +184,7 @@ def beta_vae_score(
     *,
     key: Key[Array, ""],
     protocol: Protocol = STANDARD,
-) -> BetaVaeScore:
+) -> Float[Array, ""]:
     """How well a linear classifier tells which factor two groups share pair by pair.
 
     It sees the mean absolute difference of the codes of `protocol.group` pairs, and is
@@ -205,8 +198,8 @@ def beta_vae_score(
 
     Source: Higgins et al. 2017, ICLR, section 3, as in `disentanglement_lib`.
     """
-    codes = checked("beta_vae_score", codes, factors)
-    require_two_factors("beta_vae_score", factors)
+    codes = checked_codes("beta_vae_score", codes, factors)
+    require_two_factors("beta_vae_score", len(factors.sizes))
     _require_votes("beta_vae_score", len(factors.sizes), protocol)
     return _beta_vae_score(codes, factors, key=key, protocol=protocol)
 
@@ -218,11 +211,10 @@ def _beta_vae_score(
     *,
     key: Key[Array, ""],
     protocol: Protocol,
-) -> BetaVaeScore:
-    count = len(factors.sizes)
-
+) -> Float[Array, ""]:
+    factor_count = len(factors.sizes)
     factor_key, first_key, second_key = jax.random.split(key, 3)
-    factor = _fixed_factors(count, key=factor_key, protocol=protocol)
+    factor = _fixed_factors(factor_count, key=factor_key, protocol=protocol)
     pairs = len(factor) * protocol.group
     first = jax.random.randint(first_key, (pairs,), 0, factors.number)
     shared = jnp.repeat(factor, protocol.group)
@@ -230,10 +222,8 @@ def _beta_vae_score(
     difference = jnp.abs(codes[first] - codes[second])
     features = difference.reshape(len(factor), protocol.group, -1).mean(1)
 
-    fitted, scored = _parts(count, protocol)
-    classifier = classifiers.fit_logistic(features[fitted], factor[fitted], size=count)
-    accuracy, train_accuracy = (
-        classifiers.accuracy(classifier, features[part], factor[part])
-        for part in (scored, fitted)
+    fitted, scored = _fitted_and_scored(factor_count, protocol)
+    classifier = classifiers.fit_logistic(
+        features[fitted], factor[fitted], size=factor_count
     )
-    return BetaVaeScore(accuracy, train_accuracy)
+    return classifiers.accuracy(classifier, features[scored], factor[scored])
