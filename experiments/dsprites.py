@@ -52,17 +52,21 @@ class Config:
     )
     """Settings that the other flags replace one by one. quick: some minutes on two
     cores, far from converged. The others are for a GPU, and the published settings of
-    these authors but for: locatello, 10 seeds and not 50; kim, scored by --protocol;
-    chen, with convolutions and not their dense network. repro_ad is that of the
-    attention loss's reproduction, but for: pairs of two different latents, the overlap
-    of each image by itself, and all weights at both taps."""
+    these authors but for: locatello, 10 seeds and not 50, and twice the updates that
+    their code seems to make of FactorVAE's steps; kim, scored by --protocol; chen, with
+    convolutions and not their dense network, started as TensorFlow does, the KL in
+    closed form, and batches drawn with replacement. repro_ad is that of the attention
+    loss's reproduction, but for: a pair of two different latents for each image and not
+    one pair for the batch, the overlap of each image by itself, all weights at both
+    taps, gradients of maps by the rectified activation and not by what is rectified,
+    and a discriminator's loss that does not reach the encoder."""
     data_dir: str | None = None
     """The dSprites .npz, its folder, or the data_dir of TensorFlow Datasets; default:
     the procedural set."""
     variant: Literal["plain", "colour", "noisy"] = "plain"
     """White sprites on black, each in a colour of its own, or on a background of noise
     (Locatello et al. 2019)."""
-    held_steps: tuple[int, int, int, int, int] = FULL
+    evaluation_strides: tuple[int, int, int, int, int] = FULL
     """Evaluations see every so many-th shape, scale, orientation, x and y."""
     protocol: Literal["standard", "repro2021"] = "standard"
     """Of the FactorVAE score: that of Locatello et al. 2019, or the reproduction's,
@@ -75,9 +79,10 @@ class Config:
     launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
 
     def __post_init__(self) -> None:
-        if min(self.held_steps) < 1:
+        if min(self.evaluation_strides) < 1:
             raise ValueError(
-                f"--held-steps must be at least 1 each, got {self.held_steps}."
+                "--evaluation-strides must be at least 1 each, got "
+                f"{self.evaluation_strides}."
             )
         if not 0 <= self.collapse_nats < math.inf:
             raise ValueError(
@@ -99,7 +104,7 @@ _STUDY = dataclasses.replace(
     annealing_steps=100_000,
 )
 PRESETS = {
-    "quick": Config(held_steps=(1, 2, 5, 5, 5)),
+    "quick": Config(evaluation_strides=(1, 2, 5, 5, 5)),
     # Locatello et al. 2019, appendix I: six objectives at six weights each.
     "locatello": Config(
         preset="locatello",
@@ -204,8 +209,9 @@ def main(config: Config) -> list[dict[str, Any]]:
     say(f"{data.source}: {data.grid.size:,} images, evaluated on {images.grid.size:,}")
     trained, results, rows = _train_and_score(config, data, evaluation)
     if trained and train.is_primary():
-        sweep_results.print_results(results, rows, made_of=_made_of(config, images))
-        drawn = sweep_pictures.draw_all(folder, trained, results, images)
+        made_of = _made_of(config, evaluation)
+        sweep_results.print_results(results, rows, made_of=made_of)
+        drawn = sweep_pictures.draw_all(config.sweep, trained, results, images)
         figures = [file for file in drawn if file.startswith("figure")]
         print(
             f"\nIn {folder}: results.json, results.csv, {', '.join(figures)} and "
@@ -271,22 +277,30 @@ def load(config: Config) -> "tuple[FactorImages, Evaluation]":
     else:
         data = factor_images.load_dsprites(config.data_dir)
     data = data.as_variant(config.variant)
-    held = data.every(config.held_steps)
-    for name, size in zip(held.grid.names, held.grid.sizes, strict=True):
+    evaluated = data.every(config.evaluation_strides)
+    for name, size in zip(evaluated.grid.names, evaluated.grid.sizes, strict=True):
         if size < 2:
             raise ValueError(
-                f"--held-steps must leave two values of each factor, got one of {name}."
+                "--evaluation-strides must leave two values of each factor, got one "
+                f"of {name}."
             )
     protocol = protocol_named(config.protocol)
-    return data, Evaluation(held, protocol, config.trees, config.collapse_nats)
+    return data, Evaluation(evaluated, protocol, config.trees, config.collapse_nats)
 
 
-def _made_of(config: Config, images: "FactorImages") -> str:
+def _made_of(config: Config, evaluation: "Evaluation") -> str:
     """What the figures of a table rest on."""
+    from vae_jax.metrics.disentanglement import split_sizes
+
+    images, protocol = evaluation.images, evaluation.protocol
+    train, test = split_sizes(
+        images.grid.size, train=protocol.train, test=protocol.test
+    )
     return (
         f"Data: {images.source}. {config.sweep.steps:,} steps of "
         f"{config.sweep.batch_size} images; scored by the protocol {config.protocol} "
-        f"on {images.grid.size:,} images."
+        f"on {images.grid.size:,} images, of which a metric that fits something has "
+        f"{train:,} to fit and {test:,} to test it."
     )
 
 

@@ -14,15 +14,14 @@ from experiments.regularisers import (
     AnnealedVAE,
     BetaTCVAE,
     BetaVAE,
-    Evidence,
     FactorVAE,
     Hyper,
     InfoVAE,
+    Inputs,
 )
 from vae_jax import attention, losses, models, train
 
 Objective = BetaVAE | AnnealedVAE | BetaTCVAE | FactorVAE | DIPVAE | InfoVAE
-Likelihood = Callable[[Array, Array], Float[Array, " batch"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +75,10 @@ class AttentionTerm:
 def default_hyper(
     objective: Objective, attention_term: AttentionTerm | None = None
 ) -> dict[str, float]:
-    """The numbers that the loss function reads, at their published values."""
+    """The numbers that the loss function reads, at published values.
+
+    But for "attention", for which Liu et al. 2020 state none.
+    """
     return {**objective.defaults, **(attention_term.defaults if attention_term else {})}
 
 
@@ -85,13 +87,12 @@ def make_loss_fn(
     objective: Objective,
     *,
     attention_term: AttentionTerm | None = None,
-    likelihood: Likelihood = losses.bernoulli_log_likelihood,
 ) -> Callable[..., tuple[Float[Array, ""], train.Aux]]:
     """`loss_fn(params, model_state, batch, *, key, step, hyper) -> (scalar, Aux)`.
 
     `params` is {"vae": ...}, with "discriminator" beside it for `FactorVAE`, whose two
     losses come as one scalar that gives each part its own gradient: an optimiser for
-    each is `optax.partition` on these names. `batch` holds "image", and "second_image"
+    each is `train.by_part` on these names. `batch` holds "image", and "second_image"
     where the objective wants one. `hyper` holds at least `default_hyper`'s names.
 
     The metrics are the objective without the discriminator's loss, its parts, and the
@@ -113,16 +114,17 @@ def make_loss_fn(
             second = _sample(model, variables, others, key=second_key)
         kl = losses.gaussian_kl(output.mean, output.logvar)
         discriminator = params.get("discriminator")
-        evidence = Evidence(output, kl, second, discriminator, step, own_key)
-        regulariser = objective.regularise(evidence, hyper)
-        terms = losses.negative_elbo(likelihood(images, output.decoded), kl)
-        value = terms.distortion.mean() + regulariser.value
-        metrics = regulariser.metrics | _plain_metrics(terms)
+        inputs = Inputs(output, kl, second, discriminator, step, own_key)
+        penalty = objective.regularise(inputs, hyper)
+        log_likelihood = losses.bernoulli_log_likelihood(images, output.decoded)
+        terms = losses.negative_elbo(log_likelihood, kl)
+        value = terms.distortion.mean() + penalty.value
+        metrics = penalty.metrics | _plain_metrics(terms)
         if overlap is not None:
             value += hyper["attention"] * overlap
             metrics["attention_overlap"] = overlap
         metrics["objective"] = value
-        return value + regulariser.adversary, train.Aux(metrics, model_state)
+        return value + penalty.adversary, train.Aux(metrics, model_state)
 
     return loss_fn
 

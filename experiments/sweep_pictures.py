@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from experiments.explainer import encode
-from experiments.sweep import ATTENTION, run_name, values_text
-from experiments.sweep_runs import Trained
+from experiments.sweep import ATTENTION, Sweep, run_name, values_text
+from experiments.sweep_runs import MAP_RULES, Trained
 from experiments.sweep_scores import Scored, by_setting
 from experiments.traversals import draw_traversals
 from vae_jax import attention, plots
@@ -30,21 +30,22 @@ EXAMPLES = 6
 
 
 def draw_all(
-    folder: Path,
+    sweep: Sweep,
     trained: Sequence[Trained],
     results: Sequence[Scored],
-    held: FactorImages,
+    evaluated: FactorImages,
 ) -> list[str]:
-    """All pictures of a sweep."""
-    settings = by_setting(results)
+    """All pictures of a sweep, into its folder."""
+    folder, settings = sweep.folder, by_setting(results)
     networks = {each.group.name: each for each in trained}
-    files = draw_figure_8(folder, list(settings.values()), held)
-    files += draw_figure_9(folder, networks, results, held)
+    files = draw_figure_8(folder, list(settings.values()), evaluated)
+    rule = MAP_RULES[sweep.map_rule]
+    files += draw_figure_9(folder, networks, results, evaluated, rule=rule)
     for each in trained:
         files += draw_curves(folder, each)
     for members in settings.values():
         typical = typical_run(members)
-        files += draw_run(folder, networks[typical.group.name], typical, held)
+        files += draw_run(folder, networks[typical.group.name], typical, evaluated)
     return files
 
 
@@ -55,7 +56,7 @@ def typical_run(members: Sequence[Scored]) -> Scored:
 
 
 def draw_figure_8(
-    folder: Path, settings: Sequence[Sequence[Scored]], held: FactorImages
+    folder: Path, settings: Sequence[Sequence[Scored]], evaluated: FactorImages
 ) -> list[str]:
     """Reconstruction error against FactorVAE score (Liu et al. 2020, Figure 8)."""
     seeds = max(len(members) for members in settings)
@@ -73,7 +74,7 @@ def draw_figure_8(
         ],
         xlabel="reconstruction error (nats)",
         ylabel="FactorVAE score",
-        title=f"{held.source}: {over}",
+        title=f"{evaluated.source}: {over}",
     )
     return ["figure8.png"]
 
@@ -91,7 +92,7 @@ def _what_differs(scored: Scored, settings: Sequence[Sequence[Scored]]) -> str:
 
 
 def draw_run(
-    folder: Path, trained: Trained, scored: Scored, held: FactorImages
+    folder: Path, trained: Trained, scored: Scored, evaluated: FactorImages
 ) -> list[str]:
     """Traversals, votes and mutual information of one network."""
     name = f"{scored.group.name} {values_text(scored.run)}".strip()
@@ -103,24 +104,24 @@ def draw_run(
         decoded = trained.model.apply(variables, latents, method="decode")
         return jax.nn.sigmoid(jnp.asarray(decoded))
 
-    middle = held.images(jnp.array([held.grid.size // 2]))
+    middle = evaluated.images(jnp.array([evaluated.grid.size // 2]))
     start = encode(trained.model, variables, middle).mean[0]
     files = draw_traversals(
         folder, f"traversals-{file}", decode, start, scored.kl, title=title
     )
     latents = [f"z{i}" for i in range(len(scored.kl))]
-    constant = len(scored.votes) - len(held.grid.names)
+    constant = len(scored.votes) - len(evaluated.grid.names)
     plots.save_heat_map(
         folder / f"votes-{file}.png",
         scored.votes,
-        rows=[*constant * ["constant"], *held.grid.names],
+        rows=[*constant * ["constant"], *evaluated.grid.names],
         columns=latents,
         title=f"{title}: votes of the FactorVAE score",
     )
     plots.save_heat_map(
         folder / f"information-{file}.png",
         scored.information.T,
-        rows=list(held.grid.names),
+        rows=list(evaluated.grid.names),
         columns=latents,
         title=f"{title}: mutual information in nats",
     )
@@ -131,31 +132,33 @@ def draw_figure_9(
     folder: Path,
     networks: dict[str, Trained],
     results: Sequence[Scored],
-    held: FactorImages,
+    evaluated: FactorImages,
+    *,
+    rule: attention.Rule,
 ) -> list[str]:
     """Maps of the two strongest latents, with and without the attention loss.
 
     Liu et al. 2020, Figure 9: of the first objective that is there in both ways, at the
-    tap of the loss and its largest weight; the typical run without the loss beside that
-    of the same seed with it. Nothing is drawn where there is none.
+    tap of the loss, by its rule, and at its largest weight; the typical run without the
+    loss beside that of the same seed with it. Nothing is drawn where there is none.
     """
     pair = _with_and_without(results)
     if pair is None:
         return []
     tap = pair[1].group.tap or ""
-    images = held.images(_spread(held))
+    images = evaluated.images(_spread(evaluated))
     maps, latents = {}, {}
     for scored in pair:
         name = f"{scored.group.objective}\n{values_text(scored.run)}"
         maps[name], latents[name] = _strongest_maps(
-            networks[scored.group.name], scored, images, tap=tap
+            networks[scored.group.name], scored, images, tap=tap, rule=rule
         )
     plots.save_attention_pair(
         folder / "figure9.png",
         np.asarray(images),
         maps,
         latents,
-        title=f"{held.source}, seed {pair[0].run.seed}: maps of the two strongest "
+        title=f"{evaluated.source}, seed {pair[0].run.seed}: maps of the two strongest "
         f"latents at {tap}",
     )
     return ["figure9.png"]
@@ -177,19 +180,23 @@ def _with_and_without(results: Sequence[Scored]) -> tuple[Scored, Scored] | None
     return None
 
 
-def _strongest_maps(trained: Trained, scored: Scored, images: Array, *, tap: str):
+def _strongest_maps(
+    trained: Trained, scored: Scored, images: Array, *, tap: str, rule: attention.Rule
+):
     """Maps [image 2 rows columns] at the size of the images, and whose they are."""
     variables = {"params": trained.params_of(scored.number)}
-    maps = attention.attention_maps(trained.model, variables, images, tap=tap)
+    maps = attention.attention_maps(
+        trained.model, variables, images, tap=tap, rule=rule
+    )
     mean = encode(trained.model, variables, images).mean
     chosen = attention.strongest_latents(mean)
     found = jnp.take_along_axis(maps, chosen[:, :, None, None], axis=1)
     return np.asarray(found), np.asarray(chosen)
 
 
-def _spread(held: FactorImages) -> Array:
+def _spread(evaluated: FactorImages) -> Array:
     """Places of images that are far from each other in the grid."""
-    return jnp.linspace(0, held.grid.size - 1, EXAMPLES + 2).astype(int)[1:-1]
+    return jnp.linspace(0, evaluated.grid.size - 1, EXAMPLES + 2).astype(int)[1:-1]
 
 
 def draw_curves(folder: Path, trained: Trained) -> list[str]:

@@ -14,7 +14,7 @@ from vae_jax.metrics.disentanglement import STANDARD
 
 CONFIG = dataclasses.replace(
     dsprites.PRESETS["quick"],
-    held_steps=(1, 1, 2, 2, 2),
+    evaluation_strides=(1, 1, 2, 2, 2),
     sweep=dataclasses.replace(
         dsprites.QUICK,
         objectives=("factor-vae", "ad-factor-vae"),
@@ -47,7 +47,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def evaluation(small):
-    return Evaluation(small.every(CONFIG.held_steps), STANDARD, False, 0.5)
+    return Evaluation(small.every(CONFIG.evaluation_strides), STANDARD, False, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -256,9 +256,9 @@ def test_another_setting_in_the_same_folder_is_refused(run, small, evaluation):
 
 def test_a_factor_of_which_one_value_is_left_is_named(small, monkeypatch):
     monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
-    config = dataclasses.replace(CONFIG, held_steps=(1, 2, 2, 2, 2))
+    config = dataclasses.replace(CONFIG, evaluation_strides=(1, 2, 2, 2, 2))
     with pytest.raises(
-        ValueError, match=r"--held-steps must leave two .* one of scale"
+        ValueError, match=r"--evaluation-strides must leave two .* one of scale"
     ):
         dsprites.load(config)
 

@@ -20,7 +20,7 @@ FLAGS = {
     "--batch-size": (4,),
     "--discriminator-layers": (1,),
     "--discriminator-width": (8,),
-    "--held-steps": (1, 2, 10, 8, 8),
+    "--evaluation-strides": (1, 2, 10, 8, 8),
 }
 
 

@@ -92,8 +92,10 @@ def test_the_study_is_that_of_locatello_et_al():
 
 
 def test_steps_of_the_held_out_grid_are_at_least_one():
-    with pytest.raises(ValueError, match="--held-steps must be at least 1 each"):
-        dsprites.Config(held_steps=(1, 1, 0, 1, 1))
+    with pytest.raises(
+        ValueError, match="--evaluation-strides must be at least 1 each"
+    ):
+        dsprites.Config(evaluation_strides=(1, 1, 0, 1, 1))
 
 
 @pytest.mark.parametrize("nats", [-1.0, float("nan"), float("inf")])
