@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from experiments import runner
-from experiments.settings import Settings
+from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
 
 QUICK = Settings(
     workdir="runs/mnist",
@@ -31,10 +31,7 @@ QUICK = Settings(
     tap="conv2",
     blur=1.0,
     evaluations=4,
-    baseline_steps=300,
-    baseline_size=64,
-    baseline_batch_size=16,
-    anogan_width=16,
+    **QUICK_BASELINES,
 )
 
 
@@ -102,10 +99,7 @@ PRESETS = {
             batch_size=128,
             learning_rate=1e-3,
             evaluations=10,
-            baseline_steps=None,
-            baseline_size=None,
-            baseline_batch_size=None,
-            anogan_width=64,
+            **PUBLISHED_BASELINES,
         ),
     ),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import runner
-from experiments.settings import Settings
+from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
 from vae_jax.spelling import did_you_mean
 
 if TYPE_CHECKING:  # --help must answer at once
@@ -35,10 +35,7 @@ QUICK = Settings(
     clip_norm=5e3,
     tap="conv2",
     blur=2.0,
-    baseline_steps=300,
-    baseline_size=64,
-    baseline_batch_size=16,
-    anogan_width=16,
+    **QUICK_BASELINES,
 )
 
 
@@ -98,10 +95,7 @@ PRESETS = {
             clip_norm=None,
             tap="stage4/block2/relu2",
             blur=4.0,
-            baseline_steps=None,
-            baseline_size=None,
-            baseline_batch_size=None,
-            anogan_width=64,
+            **PUBLISHED_BASELINES,
         ),
     ),
 }

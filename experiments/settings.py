@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from experiments.runner import flag
 
@@ -120,3 +120,12 @@ _LEAST = {
     "beta": 0.0,
     "blur": 0.0,
 }
+
+QUICK_BASELINES: dict[str, Any] = {
+    "baseline_steps": 300,
+    "baseline_size": 64,
+    "baseline_batch_size": 16,
+    "anogan_width": 16,
+}
+"""Fields of `Settings` that make the baselines a matter of minutes on two cores."""
+PUBLISHED_BASELINES = {name: getattr(Settings, name) for name in QUICK_BASELINES}

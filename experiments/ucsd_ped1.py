@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import runner
-from experiments.settings import Settings
+from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
 from vae_jax.data.layout import GOOD
 
 if TYPE_CHECKING:  # --help must answer at once
@@ -46,10 +46,7 @@ QUICK = Settings(
     tap="conv3",
     blur=2.0,
     methods=(*TABLE_1, "residual-smoothed", "floor"),
-    baseline_steps=300,
-    baseline_size=64,
-    baseline_batch_size=16,
-    anogan_width=16,
+    **QUICK_BASELINES,
 )
 
 
@@ -111,10 +108,7 @@ PRESETS = {
             batch_size=32,
             learning_rate=1e-4,
             clip_norm=None,
-            baseline_steps=None,
-            baseline_size=None,
-            baseline_batch_size=None,
-            anogan_width=64,
+            **PUBLISHED_BASELINES,
         ),
     ),
 }
