@@ -1,12 +1,22 @@
 """Settings under which every test runs."""
 
 import os
+import shutil
+import tempfile
 
 # Read when jax starts, so they come first; processes that tests start inherit them.
 # Eight simulated devices, and programs that are compiled fast rather than run fast.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Nothing is compiled twice. Each worker of pytest-xdist has a folder of its own, as
+# entries are not written atomically.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
