@@ -52,7 +52,7 @@ def make_loss_fn(
         penalty = losses.density_ratio(logits(stop(theirs), latents)).mean()
         both = jnp.concatenate([stop(latents), permuted])  # one pass for two halves
         adversary = losses.discriminator_loss(
-            *jnp.split(logits(theirs, both), 2)
+            *jnp.split(logits(theirs, both), [len(latents)])
         ).mean()
         loss += hyper["gamma"] * penalty + adversary
         return loss, train.Aux({"adversary": adversary}, model_state)

@@ -66,7 +66,7 @@ def select(settings: Settings) -> dict[str, Kind]:
             )
         if base not in (METHODS | ABLATION if tap else kinds | groups):
             raise ValueError(
-                f"--methods: there is no {name!r};"
+                f"--methods: there is no {name!r}"
                 f"{did_you_mean(base, [*kinds, *groups])} "
                 f"Groups: {', '.join(groups)}. Methods: {', '.join(kinds)}."
             )

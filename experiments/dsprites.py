@@ -52,14 +52,13 @@ class Config:
     )
     """Settings that the other flags replace one by one. quick: some minutes on two
     cores, far from converged. The others are for a GPU, and the published settings of
-    these authors but for: locatello, 10 seeds and not 50, and twice the updates that
-    their code seems to make of FactorVAE's steps; kim, scored by --protocol; chen, with
-    convolutions and not their dense network, started as TensorFlow does, the KL in
-    closed form, and batches drawn with replacement. repro_ad is that of the attention
-    loss's reproduction, but for: a pair of two different latents for each image and not
-    one pair for the batch, the overlap of each image by itself, all weights at both
-    taps, gradients of maps by the rectified activation and not by what is rectified,
-    and a discriminator's loss that does not reach the encoder."""
+    these authors but for: locatello, 10 seeds and not 50; kim, scored by --protocol;
+    chen, with convolutions and not their dense network, started as TensorFlow does, the
+    KL in closed form, and batches drawn with replacement. repro_ad is that of the
+    attention loss's reproduction, but for: a pair of two different latents for each
+    image and not one pair for the batch, the overlap of each image by itself, all
+    weights at both taps, gradients with respect to the activation after the rectifier
+    and not before it, and a discriminator's loss that does not reach the encoder."""
     data_dir: str | None = None
     """The dSprites .npz, its folder, or the data_dir of TensorFlow Datasets; default:
     the procedural set."""
@@ -105,7 +104,8 @@ _STUDY = dataclasses.replace(
 )
 PRESETS = {
     "quick": Config(evaluation_strides=(1, 2, 5, 5, 5)),
-    # Locatello et al. 2019, appendix I: six objectives at six weights each.
+    # Locatello et al. 2019, appendix I: six objectives at six weights each. Of their
+    # FactorVAE both players seem to count as steps, which makes half as many updates.
     "locatello": Config(
         preset="locatello",
         sweep=dataclasses.replace(
@@ -299,8 +299,8 @@ def _made_of(config: Config, evaluation: "Evaluation") -> str:
     return (
         f"Data: {images.source}. {config.sweep.steps:,} steps of "
         f"{config.sweep.batch_size} images; scored by the protocol {config.protocol} "
-        f"on {images.grid.size:,} images, of which a metric that fits something has "
-        f"{train:,} to fit and {test:,} to test it."
+        f"on {images.grid.size:,} images. DCI, SAP and explicitness are fitted on "
+        f"{train:,} of them and tested on {test:,}."
     )
 
 

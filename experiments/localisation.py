@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
     for tap in taps_of(settings):
         if tap not in maps:
             raise ValueError(
-                f"--tap: there is no {tap!r};{did_you_mean(tap, maps)} Taps of this "
+                f"--tap: there is no {tap!r}{did_you_mean(tap, maps)} Taps of this "
                 f"network: {', '.join(maps)}."
             )
 

@@ -193,7 +193,7 @@ def select_categories(asked: Sequence[str], found: Sequence[str]) -> list[str]:
     for name in asked:
         if name not in found:
             raise ValueError(
-                f"--category: there is no {name!r};{did_you_mean(name, found)} "
+                f"--category: there is no {name!r}{did_you_mean(name, found)} "
                 f"Found: {', '.join(found)}."
             )
     return list(dict.fromkeys(asked))

@@ -140,9 +140,8 @@ def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
     try:
         with contextlib.redirect_stderr(complaint):
             return cli() if default is None else cli(default=default)
-    except BrokenPipeError:  # of `--help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except BrokenPipeError:
+        _leave_without_a_reader()
     except SystemExit as stopped:
         if complaint.getvalue():
             # tyro draws a box of many lines below a title; one line will do.
@@ -151,7 +150,17 @@ def _parse(kind: type[T], args: Sequence[str], default: T | None = None) -> T:
             # Of our own complaints, which name a flag, tyro first names the class.
             line = re.sub(r"^Error parsing \w+: (?=--)", "", " ".join(words))
             print("error:", line, file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _leave_without_a_reader()
         raise stopped
+
+
+def _leave_without_a_reader() -> NoReturn:
+    """Ends this process, whose output is no longer read: of `--help | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
 
 
 def _preset_named(args: Sequence[str]) -> str | None:

@@ -128,4 +128,7 @@ QUICK_BASELINES: dict[str, Any] = {
     "anogan_width": 16,
 }
 """Fields of `Settings` that make the baselines a matter of minutes on two cores."""
-PUBLISHED_BASELINES = {name: getattr(Settings, name) for name in QUICK_BASELINES}
+PUBLISHED_BASELINES: dict[str, Any] = {
+    name: getattr(Settings, name) for name in QUICK_BASELINES
+}
+"""The same fields as published, hours without a GPU: the defaults of `Settings`."""

@@ -36,6 +36,7 @@ from experiments.sweep import ATTENTION, Group, Run, Sweep, run_name
 from vae_jax import attention, models, train
 from vae_jax.factor_images import FactorImages
 from vae_jax.metrics.latents import collapse_message
+from vae_jax.spelling import did_you_mean
 
 MAP_RULES = {
     "paper": attention.PAPER,
@@ -91,8 +92,8 @@ def check(sweep: Sweep, data: FactorImages) -> None:
     wanted = {group.tap for group in sweep.groups() if group.tap is not None}
     if missing := sorted(wanted - set(maps)):
         raise ValueError(
-            f"--taps: there is no {missing[0]!r}; taps of this network: "
-            f"{', '.join(maps)}."
+            f"--taps: there is no {missing[0]!r}{did_you_mean(missing[0], maps)} "
+            f"Taps of this network: {', '.join(maps)}."
         )
     for group in sweep.groups():
         train.runs_mesh(len(group.runs))

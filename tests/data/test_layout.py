@@ -162,7 +162,7 @@ def test_unknown_category_suggests_the_nearest(data_dir):
     with pytest.raises(ValueError, match="did you mean 'screw'") as error:
         layout.list_category(data_dir, "scerw")
     assert "Found: leather, screw." in one_line(error)
-    with pytest.raises(ValueError, match="unknown category 'xyz'; Found: leather"):
+    with pytest.raises(ValueError, match=r"unknown category 'xyz'\. Found: leather"):
         layout.list_category(data_dir, "xyz")
 
 

@@ -4,6 +4,7 @@ import itertools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -255,6 +256,13 @@ def test_the_choice_of_the_second_batch_decides_what_the_vae_sees():
 def test_an_odd_batch_has_no_halves():
     with pytest.raises(ValueError, match="wants an even number of images, got 5"):
         evaluate(FactorVAE(Critic(), "half"), batch={"image": IMAGES[:5]})
+
+
+def test_a_second_batch_of_another_size_is_refused():
+    batch = {"image": IMAGES, "second_image": IMAGES[:4]}
+    # By the shape checks of the test run, else by the loss itself.
+    with pytest.raises(jaxtyping.TypeCheckError, match="permuted_logits"):
+        evaluate(FactorVAE(Critic(), "independent"), batch=batch)
 
 
 def test_one_step_moves_both_players_each_by_its_own_optimiser():

@@ -107,8 +107,9 @@ def test_what_goes_wrong_in_a_tool_is_one_line(monkeypatch):
         runner.run_tool(refuse, Tool, ["--images", "a"])
 
 
-def test_help_whose_reader_has_left_says_nothing():
-    command = [sys.executable, "-m", "experiments.mvtec", "--help"]
+@pytest.mark.parametrize("name", ["mvtec", "predict"])
+def test_help_whose_reader_has_left_says_nothing(name):
+    command = [sys.executable, "-m", f"experiments.{name}", "--help"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -91,7 +91,7 @@ def test_the_study_is_that_of_locatello_et_al():
     assert sum(len(group.runs) for group in groups) == 6 * 6 * seeds
 
 
-def test_steps_of_the_held_out_grid_are_at_least_one():
+def test_strides_of_the_evaluated_grid_are_at_least_one():
     with pytest.raises(
         ValueError, match="--evaluation-strides must be at least 1 each"
     ):

@@ -139,7 +139,7 @@ def forward_pass(
     if tap not in paths:
         known = ["input", *paths]
         raise ValueError(
-            f"attention: unknown tap {tap!r};{did_you_mean(tap, known)} Taps: "
+            f"attention: unknown tap {tap!r}{did_you_mean(tap, known)} Taps: "
             f"{', '.join(known)}."
         )
     path = paths[tap]

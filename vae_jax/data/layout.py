@@ -152,7 +152,7 @@ def list_category(
     found = locate(data_dir)
     if category not in found:
         raise ValueError(
-            f"list_category: unknown category {category!r};"
+            f"list_category: unknown category {category!r}"
             f"{did_you_mean(category, found)} Found: {', '.join(sorted(found))}."
         )
     folder, below = found[category].folder, Path(found[category].train)

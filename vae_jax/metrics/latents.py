@@ -52,9 +52,9 @@ def collapse_message(
 ) -> str | None:
     """What is to be said if no latent has a mean KL of `threshold_nats`, else None.
 
-    Then the decoder ignores them all. Single latents below it are normal where there
-    are more latents than factors. A likelihood that needs few nats in all wants a lower
-    threshold. A KL that is not a number is a collapse too.
+    Of such a network the decoder ignores every latent. Single latents below it are
+    normal where there are more latents than factors. A likelihood that needs few nats
+    in all wants a lower threshold. A KL that is not a number is a collapse too.
     """
     largest = float(kl_per_latent.max())
     if largest >= threshold_nats:

@@ -9,7 +9,9 @@ _KEPT_BYTES = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library keep up to 2 GiB of freed memory; does nothing without glibc.
+    """Lets the C library keep freed memory; does nothing without glibc.
+
+    Only what is beyond 2 GiB at the end of the heap is returned to the system.
 
     A step on a CPU takes one block of working memory and frees it. glibc returns a
     block over 32 MiB to Linux at once, and the next step gets every page anew, zeroed

@@ -126,7 +126,7 @@ def require_scored(function: str, split: Split, factors: Factors) -> None:
 
 
 def require_two_latents(function: str, number: int) -> None:
-    """Raises a ValueError from `function`, whose score compares latents, if fewer."""
+    """Raises a ValueError from `function` if there are fewer than two latents."""
     if number < 2:
         raise ValueError(
             f"{function}: latents are compared, which needs two, got {number}."
@@ -134,7 +134,7 @@ def require_two_latents(function: str, number: int) -> None:
 
 
 def require_two_factors(function: str, number: int) -> None:
-    """Raises a ValueError from `function`, whose score compares factors, if fewer."""
+    """Raises a ValueError from `function` if there are fewer than two factors."""
     if number < 2:
         raise ValueError(
             f"{function}: factors are compared, which needs two, got {number}."
@@ -142,7 +142,7 @@ def require_two_factors(function: str, number: int) -> None:
 
 
 def require_two_examples(function: str, number: int) -> None:
-    """Raises a ValueError from `function`, which is made of variances, if fewer."""
+    """Raises a ValueError from `function` if there are fewer than two examples."""
     if number < 2:
         raise ValueError(
             f"{function}: a variance over examples needs two, got {number}."
