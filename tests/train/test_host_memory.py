@@ -28,6 +28,6 @@ def page_faults(mode: str) -> int:
     return int(subprocess.run(program, check=True, capture_output=True).stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not with this C library")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_a_block_that_is_freed_and_taken_again_has_its_pages_already():
     assert page_faults("keep") < 0.1 * page_faults("return")

@@ -75,27 +75,32 @@ def tap_gradient(
     twice, as input and as the target of its reconstruction, counts twice. Float32 is as
     precise as for `attention_maps`.
     """
-    passed = forward_pass(
-        model,
-        variables,
-        images,
-        noise,
-        tap=tap,
-        run=score_alone(score),
-        pooled=False,
+    passed = score_pass(
+        model, variables, images, noise, tap=tap, score=score, pooled=False
     )
     return TapGradient(
         passed.activation, per_value(passed.pull_back, passed.value, None)
     )
 
 
-def score_alone(score: Score) -> Callable[..., tuple[Array, None]]:
-    """The score as `forward_pass` runs it, with nothing beside its value."""
+def score_pass(
+    model: nn.Module,
+    variables: Variables,
+    images: Images,
+    noise: Noise | None,
+    *,
+    tap: str,
+    score: Score,
+    pooled: bool,
+) -> "ForwardPass":
+    """`forward_pass` of a score, with nothing beside its value."""
 
     def run(model: nn.Module, images: Images, noise: Noise | None) -> Any:
         return score(model, images, noise), None
 
-    return run
+    return forward_pass(
+        model, variables, images, noise, tap=tap, run=run, pooled=pooled
+    )
 
 
 class ForwardPass(NamedTuple):

@@ -11,10 +11,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from vae_jax.attention.gradients import (
     Variables,
-    forward_pass,
     per_value,
     require_pixels,
-    score_alone,
+    score_pass,
 )
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise, Score, latents
@@ -120,14 +119,9 @@ def _maps_of_batch(
     rule: Rule,
     latent_chunk: int | None,
 ) -> Float[Array, "batch *k height width"]:
-    passed = forward_pass(
-        model,
-        variables,
-        images,
-        noise,
-        tap=tap,
-        run=score_alone(score),
-        pooled=rule.needs_only_mean,
+    pooled = rule.needs_only_mean
+    passed = score_pass(
+        model, variables, images, noise, tap=tap, score=score, pooled=pooled
     )
     require_pixels("attention_maps", tap, passed.activation)
     _, height, width, _ = images.shape
