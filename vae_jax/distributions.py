@@ -113,8 +113,12 @@ def bernoulli_log_prob(
     For 0 < x < 1 this is minus the cross-entropy, not a normalised density.
     """
     x, logits = at_least_float32(x), at_least_float32(logits)
-    # Exact at large logits, and its second derivative is right at zero too.
-    return x * jax.nn.log_sigmoid(logits) + (1 - x) * jax.nn.log_sigmoid(-logits)
+    # Of the two outcomes the rarer: its log-odds times its probability cancels nothing
+    # against the softplus at large logits.
+    is_mostly_one = x > 0.5
+    rarer = jnp.where(is_mostly_one, 1 - x, x)
+    log_odds = jnp.where(is_mostly_one, -logits, logits)
+    return rarer * log_odds - jax.nn.softplus(log_odds)
 
 
 def sample_bernoulli(

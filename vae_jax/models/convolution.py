@@ -166,7 +166,8 @@ _kernel_gradient.defvjp(
 def _one_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     on_cpu = _lax_conv
     channels, out = kernel.shape[2:]
-    if geometry.is_of_blocks and geometry.stride**2 * channels <= out:
+    is_widening = geometry.is_of_blocks and geometry.stride**2 * channels <= out
+    if is_widening or _is_narrowing(geometry, channels, out):
         on_cpu = products.conv
     return _by_platform(on_cpu, _lax_conv, geometry, images, kernel)
 
@@ -182,6 +183,8 @@ def _one_transpose(
     is_small_block = geometry.stride**2 * channels <= out
     if geometry.stride > 1 and (geometry.taps == (1, 1) or is_small_block):
         on_cpu = products.transpose
+    elif _is_narrowing(geometry, channels, out):
+        on_cpu = products.transpose
     elif geometry.is_of_blocks:
         on_cpu = _transpose_by_blocks
     return _by_platform(on_cpu, _transpose_by_dilation, geometry, features, kernel)
@@ -191,13 +194,19 @@ def _one_kernel_gradient(
     geometry: Geometry, images: jax.Array, features: jax.Array
 ) -> jax.Array:
     on_cpu = _kernel_gradient_by_convolution
-    channels = images.shape[-1]
-    if geometry.taps == (1, 1) or geometry.stride**2 * channels <= 4:
+    channels, out = images.shape[-1], features.shape[-1]
+    is_narrow = geometry.taps == (1, 1) or geometry.stride**2 * channels <= 4
+    if is_narrow or _is_narrowing(geometry, channels, out):
         on_cpu = products.kernel_gradient
     elif channels >= 32:  # rows of a patch are long enough to be worth a matrix product
         on_cpu = _kernel_gradient_by_patches
     default = _kernel_gradient_by_convolution
     return _by_platform(on_cpu, default, geometry, images, features)
+
+
+def _is_narrowing(geometry: Geometry, channels: int, out: int) -> bool:
+    """Whether images in blocks, made once for two of the three, are worth it."""
+    return geometry.is_of_blocks and 32 <= channels >= out
 
 
 def _by_platform(

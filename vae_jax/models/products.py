@@ -72,8 +72,9 @@ def kernel_gradient(
         taps = over_positions(_windows(geometry, blocks), features)
         taps = taps.reshape(-1, channels, out)
     else:
-        taps = over_positions(blocks, _adjoint_windows(geometry, features))
-        taps = taps.reshape(channels, -1, out).swapaxes(0, 1)
+        # In this order: on CPUs the other takes up to twice as long.
+        taps = over_positions(_adjoint_windows(geometry, features), blocks)
+        taps = taps.reshape(-1, out, channels).swapaxes(1, 2)
     gradient = taps_to_kernel(geometry, taps, images.shape[-1])
     return gradient.astype(images.dtype)
 
