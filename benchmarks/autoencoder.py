@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     maps = our_maps(network, params, loss=args.loss, seen=(side, side, channels))
     ours = {"ours_train": update, "ours_maps": lambda: maps(pixels)}
 
-    seconds = timing.by_turns(ours | theirs, repeats=args.repeats)
+    seconds = timing.by_turns(ours | theirs, repeats=args.repeats, in_loop=True)
     result = {
         **vars(args),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),

@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = {name: args.steps * int(name.rsplit("_", 1)[1]) for name in ours}
     made |= dict.fromkeys(theirs, 1)
 
-    seconds = timing.by_turns(ours | theirs, repeats=args.repeats)
+    seconds = timing.by_turns(ours | theirs, repeats=args.repeats, in_loop=True)
     per_step = {n: [t / made[n] for t in times] for n, times in seconds.items()}
     result = {
         **vars(args),

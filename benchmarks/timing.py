@@ -38,17 +38,21 @@ def compiled(jitted: Any, *arguments: Any) -> tuple[jax.stages.Compiled, float]:
 
 
 def by_turns(
-    functions: dict[str, Callable[[], Any]], *, repeats: int
+    functions: dict[str, Callable[[], Any]], *, repeats: int, in_loop: bool = False
 ) -> dict[str, list[float]]:
     """Seconds of each call of each function, one warm call first, A B A B ...
 
     A function returns once its work is done: the wait for the device is the caller's.
+    `in_loop` is for what programs do over and over, as training steps: an untimed call
+    goes before each timed one, which else finds the caches full of another's arrays.
     """
     for function in functions.values():
         function()
     seconds = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
+            if in_loop:
+                function()
             start = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - start)

@@ -148,7 +148,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours, program, compile_seconds, parameters = our_step(network, images)
     assert torch_parameters in (None, parameters), (torch_parameters, parameters)
 
-    seconds = timing.by_turns({"ours": ours} | theirs, repeats=args.repeats)
+    seconds = timing.by_turns(
+        {"ours": ours} | theirs, repeats=args.repeats, in_loop=True
+    )
     result = {
         "model": args.model,
         "dtype": args.dtype,

@@ -181,9 +181,8 @@ def _one_transpose(
     on_cpu = _transpose_by_dilation
     channels, out = kernel.shape[2:]
     is_small_block = geometry.stride**2 * channels <= out
-    if geometry.stride > 1 and (geometry.taps == (1, 1) or is_small_block):
-        on_cpu = products.transpose
-    elif _is_narrowing(geometry, channels, out):
+    is_short = geometry.stride > 1 and (geometry.taps == (1, 1) or is_small_block)
+    if is_short or _is_narrowing(geometry, channels, out):
         on_cpu = products.transpose
     elif geometry.is_of_blocks:
         on_cpu = _transpose_by_blocks
@@ -205,8 +204,9 @@ def _one_kernel_gradient(
 
 
 def _is_narrowing(geometry: Geometry, channels: int, out: int) -> bool:
-    """Whether images in blocks, made once for two of the three, are worth it."""
-    return geometry.is_of_blocks and 32 <= channels >= out
+    """Whether to make blocks of the images, which two of the three then share."""
+    is_of_few_taps = geometry.is_of_blocks and max(geometry.taps) <= 2
+    return is_of_few_taps and channels >= 32 and channels >= out
 
 
 def _by_platform(
