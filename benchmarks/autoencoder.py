@@ -151,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     seconds = timing.by_turns(ours | theirs, repeats=args.repeats, in_loop=True)
     result = {
+        "in_loop": True,
         **vars(args),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "torch": torch_settings,

@@ -152,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     seconds = timing.by_turns(ours | theirs, repeats=args.repeats, in_loop=True)
     per_step = {n: [t / made[n] for t in times] for n, times in seconds.items()}
     result = {
+        "in_loop": True,
         **vars(args),
         "parameters": parameters,
         "torch": torch_settings,

@@ -152,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         {"ours": ours} | theirs, repeats=args.repeats, in_loop=True
     )
     result = {
+        "in_loop": True,
         "model": args.model,
         "dtype": args.dtype,
         "batch_size": args.batch_size,

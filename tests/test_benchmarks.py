@@ -1,5 +1,6 @@
 """Each benchmark run small, as its README says to run it."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -68,6 +69,19 @@ def assert_torch(record: dict, complaints: str) -> None:
         assert record["torch"]["float32_matmul_precision"] == "highest"
         cores = int(record["machine"].split(", ")[1].removesuffix(" cores"))
         assert record["torch"]["threads"] == cores
+
+
+@pytest.mark.parametrize(
+    ("in_loop", "expected"), [(False, "ab ab ab"), (True, "ab aabb aabb")]
+)
+def test_turns(benchmarks_on_path, in_loop, expected):
+    from benchmarks import timing
+
+    calls = []
+    functions = {name: functools.partial(calls.append, name) for name in "ab"}
+    seconds = timing.by_turns(functions, repeats=2, in_loop=in_loop)
+    assert "".join(calls) == expected.replace(" ", "")
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 2, "b": 2}
 
 
 def test_train_step():

@@ -175,7 +175,7 @@ def test_bernoulli_log_prob_of_grey_is_the_cross_entropy():
 
 
 @pytest.mark.parametrize("logit", [-1e4, -200.0, 200.0, 1e4])
-@pytest.mark.parametrize("x", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("x", [0.0, 0.25, 0.5, 0.75, 1.0])
 def test_bernoulli_is_exact_where_the_probability_under_or_overflows(x, logit):
     found, slope = jax.value_and_grad(distributions.bernoulli_log_prob, argnums=1)(
         jnp.float32(x), jnp.float32(logit)
@@ -190,15 +190,23 @@ def test_bernoulli_keeps_the_digits_of_a_confident_right_answer():
     np.testing.assert_allclose(found, -math.exp(-30), rtol=1e-5)
 
 
-def test_bernoulli_derivatives_are_those_of_a_logistic_also_at_zero():
+@pytest.mark.parametrize("x", [0.3, 0.5, 0.8])
+def test_bernoulli_derivatives_are_those_of_a_logistic_also_at_zero(x):
     def log_prob(logit):
-        return distributions.bernoulli_log_prob(jnp.float32(0.8), logit)
+        return distributions.bernoulli_log_prob(jnp.float32(x), logit)
 
     for logit in (0.0, 1.3):
         p = sigmoid(logit)
-        np.testing.assert_allclose(jax.grad(log_prob)(logit), 0.8 - p, rtol=1e-5)
+        slope = jax.grad(log_prob)(logit)
+        np.testing.assert_allclose(slope, x - p, rtol=1e-5, atol=1e-7)
         curvature = jax.grad(jax.grad(log_prob))(logit)
         np.testing.assert_allclose(curvature, -p * (1 - p), rtol=1e-5)
+
+
+def test_bernoulli_log_prob_changes_with_the_pixel_by_the_log_odds():
+    pixels, logits = jnp.array([0.0, 0.5, 0.75, 1.0]), jnp.array([-3.0, 0.4, 2.0, 30.0])
+    slopes = jax.vmap(jax.grad(distributions.bernoulli_log_prob))(pixels, logits)
+    np.testing.assert_allclose(slopes, logits, rtol=1e-6)
 
 
 def test_sample_bernoulli_draws_ones_with_their_probability():

@@ -110,15 +110,16 @@ def bernoulli_log_prob(
 ) -> Float[Array, "*shape"]:
     """Log-probability x log p + (1 - x) log(1 - p), p = sigmoid(logits), in nats.
 
-    For 0 < x < 1 this is minus the cross-entropy, not a normalised density.
+    For 0 < x < 1 this is minus the cross-entropy, not a normalised density. The logits
+    are finite.
     """
     x, logits = at_least_float32(x), at_least_float32(logits)
-    # Of the two outcomes the rarer: its log-odds times its probability cancels nothing
-    # against the softplus at large logits.
+    # x l - softplus(l) cancels where x is near 1 and l is large, so it is written for
+    # the outcome of weight at most 1/2. Softplus has a second derivative at 0 too.
     is_mostly_one = x > 0.5
-    rarer = jnp.where(is_mostly_one, 1 - x, x)
+    weight = jnp.where(is_mostly_one, 1 - x, x)
     log_odds = jnp.where(is_mostly_one, -logits, logits)
-    return rarer * log_odds - jax.nn.softplus(log_odds)
+    return weight * log_odds - jax.nn.softplus(log_odds)
 
 
 def sample_bernoulli(

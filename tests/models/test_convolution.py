@@ -12,8 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from vae_jax.models.convolution import conv, conv_transpose
 
 # (kernel, stride, padding, image size, channels, out). Few and many channels take
-# different programs; so do images of more than 2048 positions, kernels of no whole
-# number of strides or of a single one, and kernels as large as the image.
+# different programs; so do more channels out than in, images of more than 2048
+# positions, kernels of no whole number of strides or of a single one, and kernels as
+# large as the image.
 GEOMETRIES = [
     ((4, 4), 2, 1, (8, 6), 1, 3),
     ((4, 4), 2, 1, (7, 9), 32, 2),
@@ -31,6 +32,10 @@ GEOMETRIES = [
     ((4, 4), 2, 1, (7, 9), 1, 4),
     ((6, 3), 3, 1, (8, 10), 5, 6),
     ((2, 2), 2, 0, (6, 5), 3, 2),
+    ((4, 4), 2, 1, (7, 9), 32, 33),
+    ((6, 4), 2, 1, (8, 9), 32, 2),
+    ((2, 4), 2, 1, (3, 3), 32, 32),
+    ((4, 4), 4, 0, (9, 9), 33, 32),
 ]
 
 
@@ -102,7 +107,7 @@ def test_value_and_first_derivatives_are_those_of_the_plain_form(ours, plain, ge
 
 
 @both
-@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 6)], ids=str)
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 6, 16)], ids=str)
 def test_second_derivatives_are_those_of_the_plain_form(ours, plain, geometry):
     images, kernel, options = example(geometry)
 
@@ -129,6 +134,15 @@ def test_each_is_the_adjoint_of_the_other_where_strides_fill_the_image(geometry)
     )
 
 
+def test_a_kernel_larger_than_the_images_is_refused():
+    images, kernel = jnp.ones((1, 2, 5, 1)), jnp.ones((5, 4, 1, 1))
+    wanted = (
+        r"^conv: the kernel must fit into the images, got \(5, 4\) for 2 x 5 pixels"
+    )
+    with pytest.raises(ValueError, match=wanted):
+        conv(images, kernel, stride=2, padding=1)
+
+
 def test_known_answer_of_the_transpose():
     features = jnp.array([1.0, 10.0]).reshape(1, 1, 2, 1)
     kernel = jnp.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1, 1)
@@ -138,7 +152,7 @@ def test_known_answer_of_the_transpose():
 
 
 @both
-@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4)], ids=str)
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 16)], ids=str)
 def test_pull_back_under_vmap_is_one_pull_back_after_another(ours, plain, geometry):
     del plain
     images, kernel, options = example(geometry)
@@ -174,9 +188,10 @@ def test_a_derivative_by_one_factor_takes_one_more_convolution(ours, plain, argu
 
 
 @both
-def test_image_gradients_need_not_know_the_number_of_images(ours, plain):
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 16)], ids=str)
+def test_image_gradients_need_not_know_the_number_of_images(ours, plain, geometry):
     del plain
-    images, kernel, options = example(GEOMETRIES[3])
+    images, kernel, options = example(geometry)
 
     @jax.jit
     @jax.vmap
@@ -192,8 +207,9 @@ def test_image_gradients_need_not_know_the_number_of_images(ours, plain):
 
 
 @both
-def test_push_forward_is_the_transpose_of_the_pull_back(ours, plain):
-    images, kernel, options = example(GEOMETRIES[1])
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 16)], ids=str)
+def test_push_forward_is_the_transpose_of_the_pull_back(ours, plain, geometry):
+    images, kernel, options = example(geometry)
     direction = jnp.ones_like(images)
     outputs, pull_back = jax.vjp(lambda x: ours(x, kernel, **options), images)
     (pushed,) = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(outputs))[1](
@@ -203,7 +219,7 @@ def test_push_forward_is_the_transpose_of_the_pull_back(ours, plain):
 
 
 @both
-@pytest.mark.parametrize("geometry", GEOMETRIES[:2], ids=str)
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (0, 1, 16)], ids=str)
 def test_bfloat16_stays_bfloat16_and_near_float32(ours, plain, geometry):
     images, kernel, options = example(geometry)
     images, kernel = images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
@@ -217,12 +233,12 @@ def test_bfloat16_stays_bfloat16_and_near_float32(ours, plain, geometry):
     wide = linear_gradients(
         plain, images.astype(jnp.float32), kernel.astype(jnp.float32)
     )
-    # One rounding of the result is 2**-9; sums inside may be kept in bfloat16 too.
-    assert_close([x.astype(jnp.float32) for x in half], wide, relative=2**-6)
+    # One rounding of the result is 2**-9: sums inside are not kept in bfloat16.
+    assert_close([x.astype(jnp.float32) for x in half], wide, relative=2**-8)
 
 
 @both
-@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4)], ids=str)
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 16)], ids=str)
 def test_float64_keeps_its_digits(ours, plain, geometry):
     with jax.enable_x64(True):
         images, kernel, options = jax.tree.map(
@@ -237,9 +253,11 @@ def test_float64_keeps_its_digits(ours, plain, geometry):
 
 
 @both
-def test_batch_split_over_devices_changes_nothing(ours, plain):
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 16)], ids=str)
+def test_batch_split_over_devices_changes_nothing(ours, plain, geometry):
     del plain
-    images, kernel, options = example(GEOMETRIES[3])
+    images, kernel, options = example(geometry)
+    kernel = kernel / 16  # sums of size 1: sines of large ones show mere rounding
     images = jnp.tile(images, (len(jax.devices()), 1, 1, 1))
     mesh = Mesh(np.array(jax.devices()), ("data",))
     split = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))

@@ -7,10 +7,11 @@ its gradients are three functions, and each one's derivatives are the other two:
     transpose       features, kernel -> images
     kernel_gradient images, features -> kernel
 
-The first is XLA's own convolution. The others are written out for CPUs, and the rule is
-stated here instead of left to differentiation, because XLA's CPU programs for them are
-slow, that for the kernel gradient of a transposed convolution 20 times slower. Which
-form is taken for which sizes is what was fastest on x86-64 with AVX-512.
+On accelerators they are XLA's own convolution and what XLA derives from it. For CPUs
+forms are written out, and the rule is stated here instead of left to differentiation,
+because XLA's CPU programs are slow, that for the kernel gradient of a transposed
+convolution 20 times slower. Which form is taken for which sizes is what was fastest in
+training steps on x86-64 with AVX-512.
 
 Under `jax.vmap` over kernels, as where many networks train at once, all three become
 matrix products, see `vae_jax.models.products`.
@@ -42,10 +43,18 @@ def conv(
     """Convolution with `padding` zeros on each side.
 
     rows = (height + 2 padding - kernel_height) // stride + 1, columns likewise.
+
+    Raises:
+        ValueError: The kernel is larger than the padded images.
     """
     _, height, width, _ = images.shape
     kernel_size = kernel.shape[0], kernel.shape[1]
     geometry = Geometry(stride, padding, (height, width), kernel_size)
+    if min(geometry.size) < 1:
+        raise ValueError(
+            f"conv: the kernel must fit into the images, got {kernel_size} for "
+            f"{height} x {width} pixels with {padding} more on each side."
+        )
     return _conv(geometry, images, kernel)
 
 
@@ -166,8 +175,8 @@ _kernel_gradient.defvjp(
 def _one_conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     on_cpu = _lax_conv
     channels, out = kernel.shape[2:]
-    is_widening = geometry.is_of_blocks and geometry.stride**2 * channels <= out
-    if is_widening or _is_narrowing(geometry, channels, out):
+    is_small_block = geometry.is_of_blocks and geometry.stride**2 * channels <= out
+    if is_small_block or _is_faster_in_blocks(geometry, channels, out):
         on_cpu = products.conv
     return _by_platform(on_cpu, _lax_conv, geometry, images, kernel)
 
@@ -180,9 +189,9 @@ def _one_transpose(
         return jnp.einsum("bijo,hwco->bhwc", features, kernel)
     on_cpu = _transpose_by_dilation
     channels, out = kernel.shape[2:]
-    is_small_block = geometry.stride**2 * channels <= out
-    is_short = geometry.stride > 1 and (geometry.taps == (1, 1) or is_small_block)
-    if is_short or _is_narrowing(geometry, channels, out):
+    is_small_block = geometry.stride > 1 and geometry.stride**2 * channels <= out
+    is_one_tap = geometry.stride > 1 and geometry.taps == (1, 1)
+    if is_small_block or is_one_tap or _is_faster_in_blocks(geometry, channels, out):
         on_cpu = products.transpose
     elif geometry.is_of_blocks:
         on_cpu = _transpose_by_blocks
@@ -194,8 +203,9 @@ def _one_kernel_gradient(
 ) -> jax.Array:
     on_cpu = _kernel_gradient_by_convolution
     channels, out = images.shape[-1], features.shape[-1]
-    is_narrow = geometry.taps == (1, 1) or geometry.stride**2 * channels <= 4
-    if is_narrow or _is_narrowing(geometry, channels, out):
+    is_small_block = geometry.stride**2 * channels <= 4
+    is_one_tap = geometry.taps == (1, 1)
+    if is_small_block or is_one_tap or _is_faster_in_blocks(geometry, channels, out):
         on_cpu = products.kernel_gradient
     elif channels >= 32:  # rows of a patch are long enough to be worth a matrix product
         on_cpu = _kernel_gradient_by_patches
@@ -203,8 +213,8 @@ def _one_kernel_gradient(
     return _by_platform(on_cpu, default, geometry, images, features)
 
 
-def _is_narrowing(geometry: Geometry, channels: int, out: int) -> bool:
-    """Whether to make blocks of the images, which two of the three then share."""
+def _is_faster_in_blocks(geometry: Geometry, channels: int, out: int) -> bool:
+    """Whether blocks, which `conv` and its kernel gradient share, are worth it."""
     is_of_few_taps = geometry.is_of_blocks and max(geometry.taps) <= 2
     return is_of_few_taps and channels >= 32 and channels >= out
 

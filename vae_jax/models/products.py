@@ -1,4 +1,4 @@
-"""Convolutions as matrix products: for many kernels at once, and for few channels.
+"""Convolutions as matrix products: for many kernels, few channels, or few blocks.
 
 In blocks of pixels, see `vae_jax.models.geometry`, each tap is a matrix product, of
 positions by channels; what remains is to shift. The shifts are made of whichever side
@@ -31,13 +31,14 @@ def conv(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     if channels <= out:
         patches = _windows(geometry, blocks)
         return patches @ taps.reshape(number * channels, out)
-    spread = blocks @ taps.swapaxes(0, 1).reshape(channels, number * out)
+    spread = _to_be_summed(blocks, taps.swapaxes(0, 1).reshape(channels, number * out))
     parts = jnp.split(spread, number, axis=-1)
     rows, columns = geometry.size
-    return _sum(
+    features = _sum(
         part[:, i : i + rows, j : j + columns]
         for part, (i, j) in zip(parts, _shifts(geometry), strict=True)
     )
+    return features.astype(images.dtype)
 
 
 def transpose(geometry: Geometry, features: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -48,13 +49,13 @@ def transpose(geometry: Geometry, features: jax.Array, kernel: jax.Array) -> jax
         patches = _adjoint_windows(geometry, features)
         blocks = patches @ taps.swapaxes(1, 2).reshape(number * out, channels)
     else:
-        spread = features @ taps.reshape(number * channels, out).T
+        spread = _to_be_summed(features, taps.reshape(number * channels, out).T)
         parts = jnp.split(spread, number, axis=-1)
         blocks = _sum(
             _padded(geometry, part, shift)
             for part, shift in zip(parts, _shifts(geometry), strict=True)
         )
-    return blocks_to_pixels(geometry, blocks)
+    return blocks_to_pixels(geometry, blocks).astype(features.dtype)
 
 
 def kernel_gradient(
@@ -66,17 +67,26 @@ def kernel_gradient(
     over_positions = functools.partial(
         jax.lax.dot_general,
         dimension_numbers=(((0, 1, 2), (0, 1, 2)), ((), ())),
-        preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
+        preferred_element_type=_at_least_float32(images),
     )
     if channels <= out:
         taps = over_positions(_windows(geometry, blocks), features)
         taps = taps.reshape(-1, channels, out)
     else:
-        # In this order: on CPUs the other takes up to twice as long.
+        # Features as the left factor: on CPUs blocks there take up to twice as long.
         taps = over_positions(_adjoint_windows(geometry, features), blocks)
         taps = taps.reshape(-1, out, channels).swapaxes(1, 2)
     gradient = taps_to_kernel(geometry, taps, images.shape[-1])
     return gradient.astype(images.dtype)
+
+
+def _to_be_summed(left: jax.Array, right: jax.Array) -> jax.Array:
+    """Their product, not rounded to bfloat16 before the taps are summed."""
+    return jnp.matmul(left, right, preferred_element_type=_at_least_float32(left))
+
+
+def _at_least_float32(x: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _sum(arrays: Iterable[jax.Array]) -> jax.Array:
