@@ -1,8 +1,8 @@
 """Convolutions as matrix products: for many kernels, few channels, or few blocks.
 
-In blocks of pixels, see `vae_jax.models.geometry`, each tap is a matrix product, of
-positions by channels; what remains is to shift. The shifts are made of whichever side
-has fewer channels.
+In blocks of pixels, see `vae_jax.models.convolution.geometry`, each tap is a matrix
+product, of positions by channels; what remains is to shift. The shifts are made of
+whichever side has fewer channels.
 
 Under `jax.vmap` over kernels these become products of stacks of matrices, which every
 backend has; XLA's own convolution becomes one in groups, many times slower on CPUs.
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 
-from vae_jax.models.geometry import (
+from vae_jax.models.convolution.geometry import (
     Geometry,
     blocks_to_pixels,
     kernel_to_taps,
