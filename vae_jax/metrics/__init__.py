@@ -14,7 +14,7 @@ from vae_jax.metrics.localisation import (
     region_overlap,
     roc_curve,
 )
-from vae_jax.metrics.sweep import BestIou, Curve
+from vae_jax.metrics.thresholds import BestIou, Curve
 
 __all__ = [
     "BestIou",

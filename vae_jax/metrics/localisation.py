@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
 
-from vae_jax.metrics import sweep as thresholds
+from vae_jax.metrics import thresholds
 from vae_jax.metrics.pixels import (
     Images,
     Map,
@@ -27,7 +27,7 @@ from vae_jax.metrics.pixels import (
     largest_region,
     pool,
 )
-from vae_jax.metrics.sweep import BestIou, Curve, Sweep
+from vae_jax.metrics.thresholds import BestIou, Curve, Sweep
 
 
 class Localisation(NamedTuple):
