@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from experiments.explainer import encode
+from experiments.strongest_maps import strongest_maps
 from experiments.sweep import ATTENTION, Sweep, run_name, values_text
 from experiments.sweep_runs import MAP_RULES, Trained
 from experiments.sweep_scores import Scored, by_setting
@@ -150,8 +151,13 @@ def draw_figure_9(
     maps, latents = {}, {}
     for scored in pair:
         name = f"{scored.group.objective}\n{values_text(scored.run)}"
-        maps[name], latents[name] = _strongest_maps(
-            networks[scored.group.name], scored, images, tap=tap, rule=rule
+        trained = networks[scored.group.name]
+        maps[name], latents[name] = strongest_maps(
+            trained.model,
+            trained.params_of(scored.number),
+            images,
+            tap=tap,
+            rule=rule,
         )
     plots.save_attention_pair(
         folder / "figure9.png",
@@ -178,20 +184,6 @@ def _with_and_without(results: Sequence[Scored]) -> tuple[Scored, Scored] | None
         if others:
             return plain, max(others, key=lambda other: other.run.values["attention"])
     return None
-
-
-def _strongest_maps(
-    trained: Trained, scored: Scored, images: Array, *, tap: str, rule: attention.Rule
-):
-    """Maps [image 2 rows columns] at the size of the images, and whose they are."""
-    variables = {"params": trained.params_of(scored.number)}
-    maps = attention.attention_maps(
-        trained.model, variables, images, tap=tap, rule=rule
-    )
-    mean = encode(trained.model, variables, images).mean
-    chosen = attention.strongest_latents(mean)
-    found = jnp.take_along_axis(maps, chosen[:, :, None, None], axis=1)
-    return np.asarray(found), np.asarray(chosen)
 
 
 def _spread(evaluated: FactorImages) -> Array:

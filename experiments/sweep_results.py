@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import published
 from experiments.sweep import ATTENTION, values_text
-from experiments.sweep_scores import Scored, by_setting
+from experiments.sweep_scores import Scored, by_setting, empty_maps
 from vae_jax import metrics, report, train
 
 Row = dict[str, Any]
@@ -122,7 +122,8 @@ def verdict(results: Sequence[Scored]) -> list[str]:
 
     The seeds are paired: the same seed is the same initial network and batches. The
     intervals hold together with 95 % (Bonferroni): of many settings some would seem to
-    help by chance.
+    help by chance. Beside it the share of maps, of the two strongest latents of an
+    image, that are zero everywhere: these too are without overlap.
     """
     plain = {
         (
@@ -161,10 +162,13 @@ def _compare(pairs: Sequence[tuple[Scored, Scored]], *, coverage: float) -> str:
     what = f"{names['objective']} {names['tap']}, {names['setting']}"
     other = pairs[0][1].group.objective
     line = f"{what}: FactorVAE score {gains.mean():+.3f} against {other}"
+    score = empty_maps(names["tap"])
+    mine, theirs = np.mean([[r.scores[score] for r in pair] for pair in pairs], axis=0)
+    empty = f"Maps that are empty: {mine:.0%}, there {theirs:.0%}."
     if len(gains) < 2:
-        return f"{line}; one seed says nothing of chance."
+        return f"{line}; one seed says nothing of chance. {empty}"
     half = metrics.confidence_half_width(gains, coverage=coverage)
     low, high = gains.mean() - half, gains.mean() + half
     says = "helps" if low > 0 else "harms" if high < 0 else "within the noise of seeds"
     interval = f"{low:+.3f} to {high:+.3f} at {coverage:.1%}"
-    return f"{line} ({interval}, {len(gains)} seeds): {says}."
+    return f"{line} ({interval}, {len(gains)} seeds): {says}. {empty}"

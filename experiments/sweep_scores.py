@@ -20,8 +20,9 @@ from experiments.representation import (
     brief_figures,
     represent,
 )
+from experiments.strongest_maps import empty_share
 from experiments.sweep import Group, Run, Sweep, run_name
-from experiments.sweep_runs import Trained, group_folder
+from experiments.sweep_runs import MAP_RULES, Trained, group_folder
 from vae_jax import train
 from vae_jax.metrics.disentanglement import (
     REPRO2021,
@@ -90,7 +91,7 @@ def score_group(sweep: Sweep, trained: Trained, evaluation: Evaluation) -> list[
             path = _file(sweep, group, number)
             scored = _load(path, group, number, of)
             if scored is None:
-                scored = _score(trained, number, evaluation)
+                scored = _score(sweep, trained, number, evaluation)
                 if train.is_primary():
                     _save(path, scored, of)
             found.append(scored)
@@ -118,7 +119,14 @@ def by_setting(results: Sequence[Scored]) -> dict[tuple, list[Scored]]:
     return found
 
 
-def _score(trained: Trained, number: int, evaluation: Evaluation) -> Scored:
+def empty_maps(tap: str) -> str:
+    """The name of a score: the share of maps at `tap` that are zero everywhere."""
+    return f"empty_maps_{tap}"
+
+
+def _score(
+    sweep: Sweep, trained: Trained, number: int, evaluation: Evaluation
+) -> Scored:
     params = trained.params_of(number)
     encoded = represent(trained.model, params, evaluation.images)
     whole = suite(
@@ -133,6 +141,16 @@ def _score(trained: Trained, number: int, evaluation: Evaluation) -> Scored:
     kl = np.asarray(brief.pop("kl"))
     # Both draw votes of their own: the table ends where the curve does.
     both = whole.scores | brief
+    both |= {
+        empty_maps(tap): empty_share(
+            trained.model,
+            params,
+            evaluation.images,
+            tap=tap,
+            rule=MAP_RULES[sweep.map_rule],
+        )
+        for tap in _taps(sweep)
+    }
     scores = {name: float(score) for name, score in both.items() if isfinite(score)}
     return Scored(
         trained.group,
@@ -143,6 +161,11 @@ def _score(trained: Trained, number: int, evaluation: Evaluation) -> Scored:
         np.asarray(whole.mutual_information),
         _sample(encoded),
     )
+
+
+def _taps(sweep: Sweep) -> list[str]:
+    """Where runs of the sweep have an attention loss; all runs have maps there."""
+    return sorted({group.tap for group in sweep.groups() if group.tap is not None})
 
 
 def _sample(encoded: Representation) -> Float[np.ndarray, "example latent"]:
@@ -177,6 +200,7 @@ def _made_of(sweep: Sweep, evaluation: Evaluation) -> dict[str, Any]:
         "images": [evaluation.images.source, *evaluation.images.grid.sizes],
         "protocol": dataclasses.asdict(evaluation.protocol),
         "trees": evaluation.trees,
+        "maps": [sweep.map_rule, *_taps(sweep)],
     }
 
 

@@ -67,6 +67,7 @@ def test_every_setting_has_a_row_over_its_seeds(run):
         assert row["negative_elbo"] == pytest.approx(row["distortion"] + row["rate"])
         assert row["factor_vae_interval"] >= 0
         assert 0 <= row["udr_spearman"] <= 1
+        assert 0 <= row["empty_maps_relu4"] <= 1
 
 
 def test_results_are_files_that_other_tools_read(run):
