@@ -36,13 +36,13 @@ def empty_share(
     tap: str,
     rule: attention.Rule,
 ) -> float:
-    """Share of these maps without a pixel above zero, over images of the whole grid.
+    """Share of maps, of the two strongest latents, that are zero everywhere.
 
-    A map that is zero everywhere overlaps with none: the attention loss rewards it as
-    it rewards two maps that lie apart.
+    Over a sample of the whole grid. Such a map overlaps with none: the attention loss
+    rewards it as it rewards two maps that lie apart.
     """
     size = data.grid.size
     rng = np.random.default_rng(0)
     index = jnp.asarray(rng.choice(size, min(size, _EXAMPLES), replace=False))
     maps, _ = strongest_maps(model, params, data.images(index), tap=tap, rule=rule)
-    return float(np.mean(maps.max((2, 3)) <= 0))
+    return float(np.mean((maps == 0).all((2, 3))))

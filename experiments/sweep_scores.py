@@ -200,7 +200,7 @@ def _made_of(sweep: Sweep, evaluation: Evaluation) -> dict[str, Any]:
         "images": [evaluation.images.source, *evaluation.images.grid.sizes],
         "protocol": dataclasses.asdict(evaluation.protocol),
         "trees": evaluation.trees,
-        "maps": [sweep.map_rule, *_taps(sweep)],
+        "empty_maps": _taps(sweep),
     }
 
 

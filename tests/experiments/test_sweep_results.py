@@ -80,7 +80,7 @@ def test_the_attention_loss_is_judged_by_pairs_of_the_same_seed(ours, says):
     (line,) = sweep_results.verdict(results)
     assert line.startswith("ad-factor-vae relu4, gamma 40, attention 20: FactorVAE")
     assert re.search(says, line)
-    assert line.endswith(" Maps that are empty: 75%, there 25%.")
+    assert line.endswith("Empty maps of the strongest latents: 75%, without it 25%.")
 
 
 def test_one_seed_is_no_verdict():
