@@ -18,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
+from experiments.localisation.settings import Settings
 from experiments.mvtec import PRESETS
-from experiments.settings import Settings
-from experiments.training import build_explainer, make_loss_fn
-from vae_jax import models, train
+from vae_jax import detection, models, objectives, train
 from vae_jax.data.augment import augmentation_for
 from vae_jax.data.pipeline import train_batches
 from vae_jax.train.sharding import put_batches
@@ -49,8 +48,10 @@ def pipeline_turn(
 def training_turn(
     settings: Settings, images: np.ndarray, *, updates: int
 ) -> tuple[Callable[[], None], float]:
-    """Makes `updates` updates as `experiments.training` does; seconds to compile."""
-    explainer = build_explainer(settings, channels=images.shape[-1])
+    """Makes `updates` updates as `detection.train_vae` does; seconds to compile."""
+    explainer = detection.build_explainer(
+        **settings.network_options(), channels=images.shape[-1]
+    )
     optimizer = train.adam(settings.learning_rate, clip_norm=settings.clip_norm)
     mesh = train.data_mesh()
 
@@ -61,7 +62,9 @@ def training_turn(
         return variables.pop("params"), variables
 
     step = train.make_train_step(
-        make_loss_fn(explainer, beta=settings.beta),
+        objectives.make_elbo_loss_fn(
+            explainer.model, explainer.likelihood, beta=settings.beta
+        ),
         optimizer,
         ema_decay=settings.ema_decay,
     )

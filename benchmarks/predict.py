@@ -24,15 +24,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import timing
-from experiments import inspection
-from experiments.inspection import Plan
-from experiments.marking import Marks, Scale
 from vae_jax import anomaly, attention, losses, models
 from vae_jax.data.concurrency import thread_count
+from vae_jax.inspection import stream
+from vae_jax.inspection.marking import Marks, Scale
+from vae_jax.inspection.plan import Plan, Thresholds
 
 BLUR = 2.0
 NOISE_SCALE = 0.1
 SCALE = Scale(0.0, 1.0)
+THRESHOLDS = Thresholds(0.5, 0.5)
 
 
 class OurDetector:
@@ -100,13 +101,13 @@ def our_turns(
     detector: OurDetector, root: Path, marks: Marks, names: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
     """The whole folder, and the maps of one batch alone."""
-    plan = Plan(detector, root, marks)
+    plan = Plan(detector, root, THRESHOLDS, marks)
     shape = detector.batch_size, detector.image_size, detector.image_size
     views = np.zeros((*shape, detector.channels), np.uint8)
 
     def whole() -> None:
-        found = list(inspection.inspect(plan, names))
-        assert all(isinstance(each, inspection.Inspected) for each in found)
+        found = list(stream.look_at(plan, names))
+        assert all(isinstance(each, stream.Inspected) for each in found)
 
     return {"ours": whole, "ours_map": lambda: detector.maps(views)}
 
@@ -134,7 +135,9 @@ def torch_turns(
     views = [torch.zeros((size, size, channels), dtype=torch.uint8)]
     views *= detector.batch_size
     turns = {
-        "torch": lambda: torch_predict.predict(batches, maps, marks),
+        "torch": lambda: torch_predict.predict(
+            batches, maps, marks, threshold=THRESHOLDS.pixel
+        ),
         "torch_map": lambda: maps(views),
     }
     return turns, torch_device.settings()
@@ -163,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = write_images(
             root, args.images, side=args.side, channels=args.channels, kind=args.format
         )
-        marks = Marks(Path(scratch, "out"), SCALE, SCALE, threshold=0.5)
+        marks = Marks(Path(scratch, "out"), SCALE, SCALE)
         turns = our_turns(detector, root, marks, names)
         if timing.torch_is_installed():
             theirs, torch_settings = torch_turns(detector, root, marks, names)

@@ -5,6 +5,7 @@ decode and resize, the main process maps, threads draw. Decoder and pictures are
 same functions, so that what differs is PyTorch's loader, network and gradient.
 """
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.torch_networks import TorchVAE
-from experiments import marking
 from vae_jax.data import folder, images
+from vae_jax.inspection import marking
 
 NOISE_SCALE = 0.1
 
@@ -80,9 +81,12 @@ class Maps:
         return nn.functional.conv2d(maps, self._kernel[None, None, :, None])
 
 
-def predict(batches: DataLoader, maps: Maps, marks: marking.Marks) -> int:
+def predict(
+    batches: DataLoader, maps: Maps, marks: marking.Marks, *, threshold: float
+) -> int:
     """Writes the pictures of every image; returns how many there were."""
     count, writing = 0, []
+    draw = functools.partial(marking.draw, threshold=threshold)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for batch in batches:
             names, pixels, views = zip(*batch, strict=True)
@@ -90,7 +94,7 @@ def predict(batches: DataLoader, maps: Maps, marks: marking.Marks) -> int:
             for future in writing:
                 future.result()
             writing = [
-                pool.submit(marking.draw, marks, name, native.numpy(), values)
+                pool.submit(draw, marks, name, native.numpy(), values)
                 for name, native, values in zip(names, pixels, found, strict=True)
             ]
             count += len(names)

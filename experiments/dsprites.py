@@ -15,13 +15,13 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import runner
-from experiments.sweep import Sweep
+from experiments.disentanglement.sweep import Sweep
+from experiments.launch import runner
 
 if TYPE_CHECKING:  # --help must answer at once
-    from experiments.representation import Evaluation
-    from experiments.sweep_runs import Trained
-    from experiments.sweep_scores import Scored
+    from experiments.disentanglement.representation import Evaluation
+    from experiments.disentanglement.runs import Trained
+    from experiments.disentanglement.scores import Scored
     from vae_jax.factor_images import FactorImages
 
 QUICK = Sweep(
@@ -199,19 +199,20 @@ def main(config: Config) -> list[dict[str, Any]]:
             is scored and drawn.
     """
     # Imported here: --help must answer at once.
-    from experiments import sweep_pictures, sweep_results, sweep_runs
-    from experiments.console import say
+    from experiments.disentanglement import pictures, runs
+    from experiments.disentanglement import results as written
+    from experiments.launch.console import say
     from vae_jax import train
 
     data, evaluation = load(config)
     folder, images = config.sweep.folder, evaluation.images
-    sweep_runs.check(config.sweep, data)
+    runs.check(config.sweep, data)
     say(f"{data.source}: {data.grid.size:,} images, evaluated on {images.grid.size:,}")
     trained, results, rows = _train_and_score(config, data, evaluation)
     if trained and train.is_primary():
         made_of = _made_of(config, evaluation)
-        sweep_results.print_results(results, rows, made_of=made_of)
-        drawn = sweep_pictures.draw_all(config.sweep, trained, results, images)
+        written.print_results(results, rows, made_of=made_of)
+        drawn = pictures.draw_all(config.sweep, trained, results, images)
         figures = [file for file in drawn if file.startswith("figure")]
         print(
             f"\nIn {folder}: results.json, results.csv, {', '.join(figures)} and "
@@ -235,30 +236,31 @@ def _train_and_score(
     After each group the results are on disk; those of later groups, from before an
     interruption, are among them.
     """
-    from experiments import sweep_results, sweep_runs, sweep_scores
-    from experiments.console import say
+    from experiments.disentanglement import results as written
+    from experiments.disentanglement import runs
+    from experiments.disentanglement import scores as scoring
+    from experiments.launch.console import say
 
     sweep, groups = config.sweep, config.sweep.groups()
     scores = {
-        group.name: sweep_scores.kept_scores(sweep, group, evaluation)
-        for group in groups
+        group.name: scoring.kept_scores(sweep, group, evaluation) for group in groups
     }
     trained, results, rows = [], [], []
     for number, group in enumerate(groups, 1):
         say(f"{group.name}: {len(group.runs)} runs, group {number} of {len(groups)}")
         try:
-            networks = sweep_runs.train_group(sweep, group, data, evaluation)
+            networks = runs.train_group(sweep, group, data, evaluation)
         except FloatingPointError as error:
             say(f"{group.name}: {error} Going on with the next group.")
             continue
         trained.append(networks)
-        scores[group.name] = sweep_scores.score_group(sweep, networks, evaluation)
+        scores[group.name] = scoring.score_group(sweep, networks, evaluation)
         results = [scored for found in scores.values() for scored in found]
         about = {
             "unfinished": [name for name, found in scores.items() if not found],
             "config": dataclasses.asdict(config),
         }
-        rows = sweep_results.write_results(results, about=about, folder=sweep.folder)
+        rows = written.write_results(results, about=about, folder=sweep.folder)
     return trained, results, rows
 
 
@@ -268,8 +270,8 @@ def load(config: Config) -> "tuple[FactorImages, Evaluation]":
     Raises:
         ValueError: Of a factor a single value is left, or the data cannot be read.
     """
-    from experiments.representation import Evaluation
-    from experiments.sweep_scores import protocol_named
+    from experiments.disentanglement.representation import Evaluation
+    from experiments.disentanglement.scores import protocol_named
     from vae_jax import factor_images
 
     if config.data_dir is None:

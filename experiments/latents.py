@@ -13,8 +13,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import runner
-from experiments.settings import Settings
+from experiments.launch import runner
+from experiments.localisation.settings import Settings
 
 COLUMNS = {
     name: name for name in ("latents", "from", "to", "linear", "spherical", "geodesic")
@@ -86,19 +86,22 @@ def main(config: Config) -> list[dict[str, Any]]:
     # Imported here: --help must answer at once.
     import jax.numpy as jnp
 
-    from experiments import console, latent_pictures, localisation
-    from experiments.traversals import draw_traversals
+    from experiments.latent_spaces import pictures
+    from experiments.latent_spaces.traversals import draw_traversals
+    from experiments.launch import console
+    from experiments.localisation.prepare import check
     from vae_jax import report, train
     from vae_jax.data import mnist
+    from vae_jax.software import versions
 
-    localisation.check(config.settings(config.latents))
+    check(config.settings(config.latents))
     with console.progress_bar("reading MNIST") as progress:
         digits = mnist.load_digits(config.data_dir, progress=progress)
     unknown = {d for pair in config.pairs for d in pair} - {*digits.test_labels}
     if unknown:
         raise ValueError(f"--pairs: there is no digit {min(unknown)}.")
     large, plane = (
-        latent_pictures.make_space(config.settings(latents), digits)
+        pictures.make_space(config.settings(latents), digits)
         for latents in (config.latents, 2)
     )
     if not train.is_primary():
@@ -107,17 +110,15 @@ def main(config: Config) -> list[dict[str, Any]]:
     console.say("drawing")
     start = jnp.asarray(large.typical(int(large.labels[0])))
     draw_traversals(folder, "traversals", large.decode, start, large.kl, title="Digits")
-    latent_pictures.draw_arithmetic(folder / "arithmetic.png", large)
-    latent_pictures.draw_manifold(folder / "manifold.png", plane)
-    rows = latent_pictures.draw_curves(
-        folder / "interpolation.png", large, config.pairs
-    )
-    rows += latent_pictures.draw_plane(folder / "plane.png", plane, config.pairs)
+    pictures.draw_arithmetic(folder / "arithmetic.png", large)
+    pictures.draw_manifold(folder / "manifold.png", plane)
+    rows = pictures.draw_curves(folder / "interpolation.png", large, config.pairs)
+    rows += pictures.draw_plane(folder / "plane.png", plane, config.pairs)
     content = {
         "lengths": rows,
         "config": dataclasses.asdict(config),
         "data": {"source": digits.source},
-        "versions": report.versions(),
+        "versions": versions(),
     }
     report.write_json(folder / "results.json", content)
     print(

@@ -15,8 +15,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from experiments import runner
-from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
+from experiments.launch import runner
+from experiments.localisation.settings import (
+    PUBLISHED_BASELINES,
+    QUICK_BASELINES,
+    Settings,
+)
 
 QUICK = Settings(
     workdir="runs/mnist",
@@ -110,10 +114,16 @@ def main(config: Config) -> list[dict[str, Any]]:
     # Imported here: --help must answer at once.
     import numpy as np
 
-    from experiments import console, localisation, one_class, pairs
+    from experiments.launch import console
+    from experiments.localisation import results as written
+    from experiments.localisation.fit import fit
+    from experiments.localisation.prepare import check, prepare
+    from experiments.localisation.run import evaluate
+    from experiments.one_class import pairs
+    from experiments.one_class.scores import image_scores
     from vae_jax.data import augment, mnist
 
-    localisation.check(config.settings)
+    check(config.settings)
     with console.progress_bar("reading MNIST") as progress:
         digits = mnist.load_digits(config.data_dir, progress=progress)
     normals = select_digits(config.normal, sorted(set(digits.test_labels.tolist())))
@@ -123,11 +133,12 @@ def main(config: Config) -> list[dict[str, Any]]:
     for digit, settings in itertools.product(normals, config.settings.of_each_seed()):
         console.say(f"normal: {digit}, seed {settings.seed}")
         data = mnist.one_digit(digits, digit, seed=settings.seed)
-        network = localisation.fit(settings, data, augment.NONE)
-        results.append(localisation.evaluate(settings, data, augment.NONE, network))
-        pairs.draw_others(settings.folder / data.category, network, data, digit, others)
+        prepared = prepare(settings, data, augment.NONE)
+        network = fit(prepared)
+        results.append(evaluate(prepared, network))
+        pairs.draw_others(prepared.folder, network, data, digit, others)
         with console.progress_bar(f"{data.category}: scoring images") as progress:
-            scores = one_class.image_scores(
+            scores = image_scores(
                 network,
                 np.asarray(data.train),
                 others.images,
@@ -137,12 +148,12 @@ def main(config: Config) -> list[dict[str, Any]]:
             )
         rows += pairs.pair_rows(scores, others.labels, normal=digit, seed=settings.seed)
         # After each digit: a failure in the next one loses nothing.
-        found = localisation.write_results(
+        found = written.write_results(
             results, folder=folder, config=about, source=digits.source
         )
         pairs.write(rows, folder=folder, config=about, source=digits.source)
     pairs.draw_matrices(rows, folder=folder)
-    localisation.write_page(
+    written.write_page(
         results,
         found,
         config.settings,

@@ -14,12 +14,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import runner
-from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
+from experiments.launch import runner
+from experiments.localisation.settings import (
+    PUBLISHED_BASELINES,
+    QUICK_BASELINES,
+    Settings,
+)
 from vae_jax.spelling import did_you_mean
 
 if TYPE_CHECKING:  # --help must answer at once
-    from experiments.tables import Published, Result
+    from experiments.localisation.tables import Published, Result
     from vae_jax.data.augment import Augmentation
     from vae_jax.data.category import CategoryData
 
@@ -104,21 +108,23 @@ PRESETS = {
 def main(config: Config) -> list[dict[str, Any]]:
     """Trains on and evaluates every category; returns the rows of the table."""
     # Imported here: --help must answer at once.
-    from experiments import localisation, published
+    from experiments.localisation import published
+    from experiments.localisation import results as written
+    from experiments.localisation.run import run
 
     source = config.data_dir or "embedded synthetic set"
     results = []
-    for run in each_run(config):
-        results.append(localisation.run(*run))
+    for each in each_run(config):
+        results.append(run(*each))
         # After each run: a failure in the next one loses nothing.
-        found = localisation.write_results(
+        found = written.write_results(
             results,
             folder=config.settings.folder,
             config=dataclasses.asdict(config),
             source=source,
             published=published_of(results),
         )
-    localisation.report_results(
+    written.report_results(
         results,
         found,
         config.settings,
@@ -135,10 +141,11 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
     Raises:
         ValueError: On the first of them, for what would fail only after training.
     """
-    from experiments import console, localisation
+    from experiments.launch import console
+    from experiments.localisation import prepare
     from vae_jax.data import mvtec_ad, synthetic
 
-    localisation.check(config.settings)
+    prepare.check(config.settings)
     cache = Path(config.cache_dir).expanduser()
     data_dir = config.data_dir or synthetic.write_synthetic(
         cache / f"synthetic-{synthetic.VERSION}"
@@ -151,7 +158,7 @@ def each_run(config: Config) -> Iterator[tuple[Settings, Any, Any]]:
         )
     for name, settings in itertools.product(names, config.settings.of_each_seed()):
         console.say(f"{name}, seed {settings.seed}")
-        data = localisation.load(
+        data = prepare.load(
             settings,
             data_dir,
             name,
@@ -174,7 +181,7 @@ def augmentation_of(settings: Settings, data: "CategoryData") -> "Augmentation":
 
 def published_of(results: "Sequence[Result]") -> "Published":
     """The figures of the paper, for those of the categories that are MVTec AD's."""
-    from experiments import published
+    from experiments.localisation import published
 
     known = {each.category for each in results if each.about["is_published"]}
     return lambda name: published.table_2_rows(name) if name in known else ()

@@ -12,7 +12,8 @@ go over to the reconstruction, or back (Petsiuk et al. 2018), beside a random or
 import dataclasses
 from typing import Any
 
-from experiments import mvtec, runner
+from experiments import mvtec
+from experiments.launch import runner
 
 COLUMNS = {
     "category": "category",
@@ -35,19 +36,24 @@ defect."""
 def main(config: mvtec.Config) -> list[dict[str, Any]]:
     """Checks the maps of every category; returns the rows of the table."""
     # Imported here: --help must answer at once.
-    from experiments import checks, console, localisation
+    from experiments.launch import console
+    from experiments.localisation import checks
+    from experiments.localisation.fit import fit
+    from experiments.localisation.prepare import prepare
     from vae_jax import report, train
+    from vae_jax.software import versions
 
     rows = []
     for settings, data, augmentation in mvtec.each_run(config):
-        network = localisation.fit(settings, data, augmentation)
+        prepared = prepare(settings, data, augmentation)
+        network = fit(prepared)
         console.say(f"{data.category}: checking its maps")
-        rows += checks.check(settings, data, network)
+        rows += checks.check(prepared, network)
     if train.is_primary():
         content = {
             "rows": rows,
             "config": dataclasses.asdict(config),
-            "versions": report.versions(),
+            "versions": versions(),
         }
         report.write_json(config.settings.folder / "sanity.json", content)
         print(report.format_table(rows, COLUMNS), NOTES, sep="\n\n")

@@ -15,12 +15,17 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import runner
-from experiments.settings import PUBLISHED_BASELINES, QUICK_BASELINES, Settings
+from experiments.launch import runner
+from experiments.localisation.settings import (
+    PUBLISHED_BASELINES,
+    QUICK_BASELINES,
+    Settings,
+)
 from vae_jax.data.layout import GOOD
 
 if TYPE_CHECKING:  # --help must answer at once
-    from experiments.localisation import Fit
+    from experiments.localisation.fit import Fit
+    from experiments.localisation.prepare import Prepared
     from vae_jax.data.category import CategoryData, TestImages
 
 TAPS = ("conv1", "conv2", "conv3")
@@ -130,11 +135,16 @@ FRAMES_NOTE = "image AUROC is that of frames, each scored by the highest pixel."
 def main(config: Config) -> list[dict[str, Any]]:
     """Trains on normal clips and evaluates; returns the rows of the table."""
     # Imported here: --help must answer at once.
-    from experiments import console, localisation, published
+    from experiments.launch import console
+    from experiments.localisation import published
+    from experiments.localisation import results as written
+    from experiments.localisation.fit import fit
+    from experiments.localisation.prepare import check, prepare
+    from experiments.localisation.run import evaluate
     from vae_jax import train
     from vae_jax.data import augment
 
-    localisation.check(config.settings)
+    check(config.settings)
     source = f"{config.data_dir or 'embedded synthetic walkway'}, {config.protocol}"
     papers = published.table_1_rows if config.protocol == "ped1_10" else _no_rows
     results = []
@@ -142,12 +152,13 @@ def main(config: Config) -> list[dict[str, Any]]:
         data = load(config, settings)
         console.say(f"{data.category}, seed {settings.seed}")
         # The camera is fixed: a mirrored or turned frame would be of another place.
-        network = localisation.fit(settings, data, augment.NONE)
-        results.append(localisation.evaluate(settings, data, augment.NONE, network))
+        prepared = prepare(settings, data, augment.NONE)
+        network = fit(prepared)
+        results.append(evaluate(prepared, network))
         if train.is_primary():
-            draw_figure_5(settings, network, data)
+            draw_figure_5(prepared, network)
         # After each run: a failure in the next one loses nothing.
-        found = localisation.write_results(
+        found = written.write_results(
             results,
             folder=config.settings.folder,
             config=dataclasses.asdict(config),
@@ -157,7 +168,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     notes = [f"{NOTES[config.protocol]}\n{FRAMES_NOTE}"]
     if found.published:
         notes.append(published.TABLE_1_CAVEAT)
-    localisation.report_results(
+    written.report_results(
         results,
         found,
         config.settings,
@@ -170,7 +181,7 @@ def main(config: Config) -> list[dict[str, Any]]:
 
 def load(config: Config, settings: Settings) -> "CategoryData":
     """The real set or the synthetic one, with a bar; says what stands in for what."""
-    from experiments import console
+    from experiments.launch import console
     from vae_jax.data import ucsd_ped1
     from vae_jax.data.synthetic import walkway
 
@@ -199,20 +210,21 @@ def load(config: Config, settings: Settings) -> "CategoryData":
         )
 
 
-def draw_figure_5(settings: Settings, network: "Fit", data: "CategoryData") -> None:
+def draw_figure_5(prepared: "Prepared", network: "Fit") -> None:
     """Draws figure5.png: frames, truth, and maps of those methods that were asked for.
 
     Each method has one colour scale for all frames, the normal one among them.
     """
-    from experiments.comparison import of_the_vae
-    from experiments.methods import DEFAULT_METHOD, make_maps
+    from experiments.localisation.selection import of_the_vae
     from vae_jax import plots
     from vae_jax.data.images import to_float
+    from vae_jax.detection import DEFAULT_METHOD, make_maps
 
+    data = prepared.data
     chosen = telling_frames(data.test)
     indices = list(chosen.values())
     frames, masks = data.test.images[indices], data.test.masks[indices]
-    own = of_the_vae(settings)  # all, which the program at hand makes
+    own = of_the_vae(prepared.kinds)  # all, which the program at hand makes
     maps = make_maps(own, *network, frames)
     shown = [name for name in (*SHOWN, DEFAULT_METHOD) if name in own]
     examples = [
@@ -227,7 +239,7 @@ def draw_figure_5(settings: Settings, network: "Fit", data: "CategoryData") -> N
         )
     ]
     plots.save_comparison(
-        settings.folder / data.category / "figure5.png",
+        prepared.folder / "figure5.png",
         examples,
         limits={name: plots.common_limits(maps[name]) for name in shown},
         title=f"{data.category}: maps of three convolutions, residual, mean frame",

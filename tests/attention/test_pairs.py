@@ -11,6 +11,7 @@ from vae_jax.attention import (
     POINTWISE,
     Rule,
     attention_maps,
+    empty_share,
     explained_forward,
     latents,
     random_pairs,
@@ -197,3 +198,39 @@ def test_the_strongest_latents_have_the_means_farthest_from_the_prior():
     mean = jnp.array([[0.1, -3.0, 2.0, 0.0], [5.0, 0.0, 0.1, -4.0]])
     np.testing.assert_array_equal(strongest_latents(mean), [[1, 2], [0, 3]])
     np.testing.assert_array_equal(strongest_latents(mean, number=1), [[1], [0]])
+
+
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [
+        ([0.0, 0.0, 0.0], 1.0),
+        ([1.0, 2.0, 1e-30], 0.0),
+        ([0.0, -0.0, 0.5], 2 / 3),
+        ([0.0, -1.0, 2.0], 1 / 3),  # What is negative is not zero.
+        ([0.0, np.nan, np.inf], 1 / 3),
+        ([], np.nan),
+    ],
+)
+def test_a_map_is_empty_if_it_is_zero_everywhere(values, share):
+    # One pixel decides: all others are zero.
+    maps = np.zeros((len(values), 1, 2, 3), np.float32)
+    maps[:, 0, 1, 2] = values
+    found = jax.jit(empty_share)(maps)
+    assert found.shape == ()
+    np.testing.assert_allclose(found, share, rtol=1e-7)
+
+
+def test_the_share_of_one_map_and_of_maps_of_maps():
+    assert empty_share(jnp.zeros((2, 3))) == 1
+    assert empty_share(jnp.eye(6).reshape(3, 2, 2, 3)) == 0
+    assert empty_share(jnp.zeros((2, 2, 2, 3)).at[0, 1, 0, 0].set(1)) == 0.75
+
+
+def test_the_attention_loss_takes_an_empty_map_for_one_that_lies_apart():
+    first = jnp.zeros((4, 4)).at[0].set(1)
+    apart = jnp.zeros((4, 4)).at[3].set(1)
+    overlaps = [
+        attention_disentanglement(first, other)
+        for other in (apart, jnp.zeros((4, 4)), first)
+    ]
+    assert overlaps == [0, 0, 1]

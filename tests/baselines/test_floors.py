@@ -37,7 +37,7 @@ def noisy_patches():
 @EACH_FLOOR
 def test_an_isolated_patch_is_found(floor):
     images, masks = noisy_patches()
-    figures = metrics.localisation(floor(images), masks)
+    figures = metrics.localisation_figures(floor(images), masks)
     assert figures.pixel_auroc > 0.98
     assert figures.best_iou > 0.6
     assert figures.image_auroc == 1

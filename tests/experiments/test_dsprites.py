@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import dsprites, sweep_pictures, sweep_runs, sweep_scores
-from experiments.representation import Evaluation
+from experiments import dsprites
+from experiments.disentanglement import pictures, runs, scores
+from experiments.disentanglement.representation import Evaluation
 from vae_jax import factor_images
 from vae_jax.metrics.disentanglement import STANDARD
 
@@ -100,36 +101,36 @@ def test_a_finished_sweep_gives_the_same_table_again(run, small, monkeypatch):
     """Nothing is trained or scored: groups resume at their last step."""
     folder, rows = run
     monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
-    monkeypatch.setattr(sweep_scores, "_score", None)
+    monkeypatch.setattr(scores, "_score", None)
     assert dsprites.main(at(folder)) == rows
 
 
 def test_scores_are_kept_for_what_they_were_made_of_alone(run, evaluation):
     sweep = at(run[0]).sweep
     group = sweep.groups()[0]
-    kept = sweep_scores.kept_scores(sweep, group, evaluation)
+    kept = scores.kept_scores(sweep, group, evaluation)
     assert [scored.number for scored in kept] == [0, 1]
     assert kept[0].scores["udr_spearman"] >= 0
     for other in (
         evaluation._replace(trees=True),
-        evaluation._replace(protocol=sweep_scores.protocol_named("repro2021")),
+        evaluation._replace(protocol=scores.protocol_named("repro2021")),
         evaluation._replace(images=evaluation.images.every((1, 1, 1, 1, 2))),
     ):
-        assert sweep_scores.kept_scores(sweep, group, other) == []
+        assert scores.kept_scores(sweep, group, other) == []
     longer = dataclasses.replace(sweep, steps=3)
-    assert sweep_scores.kept_scores(longer, group, evaluation) == []
+    assert scores.kept_scores(longer, group, evaluation) == []
 
 
 def test_a_broken_file_of_scores_is_made_anew(run, small, evaluation):
     sweep = at(run[0]).sweep
     group = sweep.groups()[0]
-    (kept, _) = sweep_scores.kept_scores(sweep, group, evaluation)
-    file = sweep_runs.group_folder(sweep, group) / "scores" / "0.npz"
+    (kept, _) = scores.kept_scores(sweep, group, evaluation)
+    file = runs.group_folder(sweep, group) / "scores" / "0.npz"
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
-    assert sweep_scores.kept_scores(sweep, group, evaluation) == []
-    trained = sweep_runs.train_group(sweep, group, small, evaluation)
-    again = sweep_scores.score_group(sweep, trained, evaluation)
+    assert scores.kept_scores(sweep, group, evaluation) == []
+    trained = runs.train_group(sweep, group, small, evaluation)
+    again = scores.score_group(sweep, trained, evaluation)
     assert again[0].scores == pytest.approx(kept.scores)
     np.testing.assert_array_equal(again[0].votes, kept.votes)
     assert len(file.read_bytes()) == len(whole)
@@ -144,8 +145,8 @@ def test_a_sweep_started_again_keeps_what_it_found_of_later_groups(
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep_pictures, "draw_all", stop)
-    monkeypatch.setattr(sweep_runs, "train_group", _once(sweep_runs.train_group))
+    monkeypatch.setattr(pictures, "draw_all", stop)
+    monkeypatch.setattr(runs, "train_group", _once(runs.train_group))
     with pytest.raises(KeyboardInterrupt):
         dsprites.main(at(folder))
     assert json.loads((folder / "results.json").read_text())["rows"] == rows
@@ -185,17 +186,17 @@ def test_a_group_that_diverges_does_not_stop_the_others(
 
 def test_the_typical_of_two_runs_is_the_lower(run, evaluation):
     sweep = at(run[0]).sweep
-    low, high = sweep_scores.kept_scores(sweep, sweep.groups()[0], evaluation)
+    low, high = scores.kept_scores(sweep, sweep.groups()[0], evaluation)
     low.scores["factor_vae"], high.scores["factor_vae"] = 0.4, 0.6
-    assert sweep_pictures.typical_run([high, low]) is low
+    assert pictures.typical_run([high, low]) is low
     higher = high._replace(scores={"factor_vae": 0.7})
-    assert sweep_pictures.typical_run([higher, high, low]) is high
+    assert pictures.typical_run([higher, high, low]) is high
 
 
 def test_figure_9_compares_the_same_seed_at_the_largest_weight(run, evaluation):
     sweep = at(run[0]).sweep
     plain, ours = (
-        sweep_scores.kept_scores(sweep, group, evaluation) for group in sweep.groups()
+        scores.kept_scores(sweep, group, evaluation) for group in sweep.groups()
     )
     stronger = ours[0].group._replace(
         runs=tuple(
@@ -204,10 +205,10 @@ def test_figure_9_compares_the_same_seed_at_the_largest_weight(run, evaluation):
         )
     )
     more = [scored._replace(group=stronger) for scored in ours]
-    pair = sweep_pictures._with_and_without([*plain, *ours, *more])
+    pair = pictures._with_and_without([*plain, *ours, *more])
     assert pair[0].run.seed == pair[1].run.seed
     assert pair[1].run.values == {"gamma": 40.0, "attention": 40.0}
-    assert sweep_pictures._with_and_without(plain) is None
+    assert pictures._with_and_without(plain) is None
 
 
 def test_curves_and_tables_are_by_the_same_protocol(small, tmp_path, monkeypatch):
@@ -228,7 +229,7 @@ def test_images_of_a_variant_have_colours(small, monkeypatch):
     data, evaluation = dsprites.load(dataclasses.replace(CONFIG, variant="noisy"))
     assert data.source.endswith(", noisy")
     assert evaluation.images.source == data.source
-    model = sweep_runs.build_model(CONFIG.sweep, data)
+    model = runs.build_model(CONFIG.sweep, data)
     assert model.image_shape == (64, 64, 3)
 
 
@@ -238,8 +239,8 @@ def test_runs_of_a_group_are_those_of_the_same_seed_alone(
     """Trained side by side or one by one, up to the rounding of sums."""
     folder, _ = run
     whole, alone = at(folder).sweep, at(tmp_path, seeds=1, seed=1).sweep
-    both = sweep_runs.train_group(whole, whole.groups()[0], small, evaluation)
-    one = sweep_runs.train_group(alone, alone.groups()[0], small, evaluation)
+    both = runs.train_group(whole, whole.groups()[0], small, evaluation)
+    one = runs.train_group(alone, alone.groups()[0], small, evaluation)
     for ours, theirs in zip(
         jax.tree.leaves(both.params_of(1)),
         jax.tree.leaves(one.params_of(0)),
@@ -252,7 +253,7 @@ def test_another_setting_in_the_same_folder_is_refused(run, small, evaluation):
     folder, _ = run
     other = at(folder, gamma=(10.0,)).sweep
     with pytest.raises(ValueError, match=r"runs\.0\.gamma: 40\.0 -> 10\.0"):
-        sweep_runs.train_group(other, other.groups()[0], small, evaluation)
+        runs.train_group(other, other.groups()[0], small, evaluation)
 
 
 def test_a_factor_of_which_one_value_is_left_is_named(small, monkeypatch):
@@ -267,6 +268,6 @@ def test_a_factor_of_which_one_value_is_left_is_named(small, monkeypatch):
 def test_an_unknown_tap_is_told_before_anything_is_trained(small):
     sweep = at("nowhere", taps=("relu9",)).sweep
     with pytest.raises(ValueError, match=r"--taps: there is no 'relu9'; .* relu4"):
-        sweep_runs.check(sweep, small)
+        runs.check(sweep, small)
     plain = at("nowhere", taps=("relu9",), objectives=("vae",)).sweep
-    sweep_runs.check(plain, small)  # which explains nothing
+    runs.check(plain, small)  # which explains nothing

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import latent_pictures, latents, localisation, runner, traversals
+from experiments import latents
+from experiments.latent_spaces import pictures as latent_pictures
+from experiments.latent_spaces import traversals
+from experiments.launch import runner
+from experiments.localisation import prepare
 from vae_jax import train
 from vae_jax.data import mnist as data
 
@@ -100,4 +104,4 @@ def test_a_mistake_is_one_line_before_training(config, monkeypatch, args, messag
 @pytest.mark.parametrize("preset", latents.PRESETS)
 def test_presets_can_run(preset):
     settings = latents.PRESETS[preset].settings(2)
-    localisation.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
+    prepare.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))

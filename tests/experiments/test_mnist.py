@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import localisation, mnist, one_class, runner
-from experiments.methods import DEFAULT_METHOD
-from vae_jax import models, train
+from experiments import mnist
+from experiments.launch import runner
+from experiments.localisation import prepare
+from experiments.one_class import scores as one_class
+from vae_jax import detection, models, train
 from vae_jax.data import mnist as data
+from vae_jax.detection.methods import DEFAULT_METHOD
 
 TFDS = os.environ.get("VAE_JAX_TFDS")
 
@@ -164,12 +167,12 @@ def test_impossible_numbers_name_their_flag(config, flag, capsys):
 @pytest.mark.parametrize("preset", mnist.PRESETS)
 def test_presets_can_run(preset):
     settings = mnist.PRESETS[preset].settings
-    localisation.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
+    prepare.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
 
 
 def test_the_paper_preset_is_the_network_of_the_authors():
     settings = mnist.PRESETS["paper"].settings
-    explainer = localisation.build_explainer(settings, channels=1)
+    explainer = detection.build_explainer(**settings.network_options(), channels=1)
     assert explainer.model == models.mnist_vae()
 
 

@@ -1,6 +1,5 @@
 import csv
 import dataclasses
-import functools
 import json
 import math
 import re
@@ -10,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import localisation, mvtec, published, runner
-from experiments.methods import DEFAULT_METHOD, METHODS
-from experiments.tables import CHOSEN_BY, COLUMNS, MEAN, Result
+from experiments import mvtec
+from experiments.launch import runner
+from experiments.localisation import prepare, published, show
+from experiments.localisation import run as running
+from experiments.localisation.tables import CHOSEN_BY, COLUMNS, MEAN, Result
 from vae_jax import train
 from vae_jax.data import augment, synthetic
 from vae_jax.data.category import CategoryData, TestImages
+from vae_jax.detection.methods import DEFAULT_METHOD, METHODS
 
 CATEGORIES = ("synthetic_gear", "synthetic_wood")
 
@@ -58,18 +60,6 @@ def no_training(monkeypatch):
         raise AssertionError("training began")
 
     monkeypatch.setattr(train, "fit", refuse)
-
-
-@pytest.fixture
-def same_network(config, monkeypatch):
-    """What was compiled for the network of `config` serves other settings too.
-
-    They may change all that the network does not depend on.
-    """
-    build = functools.partial(localisation.build_explainer, config.settings)
-    monkeypatch.setattr(
-        localisation, "build_explainer", lambda settings, **options: build(**options)
-    )
 
 
 def changed(config, **settings):
@@ -126,9 +116,7 @@ def test_every_picture_is_drawn(rows, folder, name):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_a_finished_run_is_evaluated_again_without_training(
-    rows, config, folder, same_network
-):
+def test_a_finished_run_is_evaluated_again_without_training(rows, config, folder):
     log = folder / "run" / "synthetic_gear" / "metrics.jsonl"
     before = log.read_text()
     gear = dataclasses.replace(config, category=("synthetic_gear",))
@@ -147,9 +135,7 @@ def test_another_configuration_in_the_same_workdir_is_refused(rows, config):
 
 def test_without_augmentation_images_are_as_they_are(config, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        localisation, "run", lambda *args: seen.append(args[2]) or stop()
-    )
+    monkeypatch.setattr(running, "run", lambda *args: seen.append(args[2]) or stop())
 
     def stop():
         raise KeyboardInterrupt
@@ -214,7 +200,7 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:200])
 
 
-def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys, same_network):
+def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys):
     data = synthetic.write_synthetic(
         tmp_path / "data", image_size=48, train=12, test=14
     )
@@ -233,9 +219,7 @@ def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys, same_netw
     assert (tmp_path / "run" / "my_parts" / "latents.png").exists()
 
 
-def test_baselines_stand_in_the_table_and_are_not_trained_twice(
-    config, folder, same_network
-):
+def test_baselines_stand_in_the_table_and_are_not_trained_twice(config, folder):
     with_baselines = dataclasses.replace(
         changed(
             config,
@@ -265,7 +249,7 @@ def test_baselines_stand_in_the_table_and_are_not_trained_twice(
 def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys):
     data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=4, test=16)
     next((data / "synthetic_gear" / "ground_truth").glob("*/*.png")).unlink()
-    loaded = localisation.load(
+    loaded = prepare.load(
         config.settings,
         data,
         "synthetic_gear",
@@ -281,7 +265,7 @@ def test_where_all_defects_vanish_one_line_says_so(capsys):
     masks = np.zeros((2, 32, 32), bool)
     lost = TestImages(images, masks, ("good", "hole"), ("0", "1"), list(masks))
     for test, lines in ((lost, 1), (dataclasses.replace(lost, has_masks=False), 0)):
-        localisation._say_if_defects_vanished(mvtec.QUICK, test)
+        running._say_if_defects_vanished(mvtec.QUICK, test)
         said = capsys.readouterr().err
         assert said.count("\n") == said.count("--resolution native") == lines
 
@@ -289,7 +273,7 @@ def test_where_all_defects_vanish_one_line_says_so(capsys):
 @pytest.mark.parametrize("preset", mvtec.PRESETS)
 def test_presets_can_run(preset):
     settings = mvtec.PRESETS[preset].settings
-    localisation.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
+    prepare.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +312,7 @@ def test_a_namesake_of_a_published_category_is_neither_compared_nor_augmented():
         )  # fmt: skip
 
     def rows(data):
-        result = Result(data.category, 0, [], [], localisation._about(data))
+        result = Result(data.category, 0, [], [], show._about(data))
         return mvtec.published_of([result])(data.category)
 
     def augmentation(data):
@@ -352,8 +336,8 @@ def test_the_page_shows_images_that_were_decoded_on_demand():
     data = dataclasses.replace(
         data, at_size_on_demand=lambda size: asked.append(size) or data
     )
-    assert localisation._fine_images(data) is images
-    assert asked == [localisation.REPORT_SIZE]
+    assert show._fine_images(data) is images
+    assert asked == [show.REPORT_SIZE]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/pods.md"])

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import inspector, marking, runner
+from experiments.launch import runner
 from experiments.predict import Config, main
 from vae_jax.calibration import from_normal_maps
 from vae_jax.export import save_detector
+from vae_jax.inspection import Settings, findings, marking, recorder
 
 SIZE = 32
+RECURSIVE = Settings(recursive=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +61,9 @@ def parts(tmp_path):
 
 @pytest.fixture
 def config(artifact, parts, tmp_path):
-    return Config(str(artifact), (str(parts),), str(tmp_path / "found"), recursive=True)
+    return Config(
+        str(artifact), (str(parts),), str(tmp_path / "found"), settings=RECURSIVE
+    )
 
 
 def rows(config):
@@ -76,7 +81,10 @@ def picture(config, kind, name):
 
 
 def changed(config, **changes):
-    return Config(**(vars(config) | changes))
+    """The flags with some changed, whether of the command or of how it looks."""
+    own = {name: changes.pop(name) for name in set(changes) & set(vars(config))}
+    settings = dataclasses.replace(config.settings, **changes)
+    return dataclasses.replace(config, **({"settings": settings} | own))
 
 
 def test_every_image_has_a_row_and_three_pictures_of_its_size(config):
@@ -195,12 +203,6 @@ def test_auto_cuts_what_shows_more_than_training_did(config, parts):
     assert tiles["76.png"] == 2 * 3
 
 
-def test_auto_needs_a_detector_that_knows(config, brightness):
-    brightness.metadata = {"about": {}}
-    with pytest.raises(ValueError, match="does not say how large"):
-        inspector.cut(changed(config, tile="auto"), brightness)
-
-
 def test_16_bit_images_are_scaled_as_those_of_training(config, parts):
     wide = np.full((40, 50), 160, np.uint16)  # 10 of 255 in 12 bits
     Image.fromarray(wide).save(parts / "wide.png")
@@ -262,21 +264,19 @@ def test_results_made_otherwise_are_not_mixed(config):
 
 
 def test_stopped_by_hand_it_continues(config, monkeypatch, capsys):
-    make_row = inspector.findings.make_row
+    make_row = findings.make_row
 
     def interrupted(found, *args, **options):
         if found.name == "day 2/a.png":
             raise KeyboardInterrupt
         return make_row(found, *args, **options)
 
-    monkeypatch.setattr(inspector.findings, "make_row", interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        main(config)
-    assert stopped.value.code == 130
+    monkeypatch.setattr(findings, "make_row", interrupted)
+    assert main(config) == 130
     assert "the same command continues" in capsys.readouterr().err
     assert set(rows(config)) == {"a.png", "b.jpg"}
     assert not (Path(config.out) / "results.json").exists()
-    monkeypatch.setattr(inspector.findings, "make_row", make_row)
+    monkeypatch.setattr(findings, "make_row", make_row)
     assert main(config) == 0
     assert len(summary(config)["images"]) == 4
     assert summary(config)["speed"]["images"] == 2
@@ -314,7 +314,7 @@ def test_killed_it_continues(config, parts, tmp_path):
         (["--images", "{empty}"], "there is no image in"),
         (["--out", "{parts}/found"], "lies in {parts}; results would be taken"),
         (["--out", "/proc/none"], "cannot write in /proc/none"),
-        (["--image-threshold", "often"], "--image-threshold: a rule is"),
+        (["--image-threshold", "often"], "image_threshold: a rule is"),
         (["--image-threshold", "conformal:0.01"], "at least 99 held-out"),
         (["--pixel-threshold", "rate:2"], "rate must be in [0, 1"),
         (["--tile", "16"], "--tile must be at least 32 pixels"),
@@ -365,13 +365,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(config, monkeypatch):
 
 
 def test_the_folder_of_a_run_will_do(artifact, tmp_path):
-    assert inspector.find_artifact(artifact.parent) == artifact
-    assert inspector.find_artifact(artifact.parent.parent) == artifact
+    assert recorder.find_artifact(artifact.parent) == artifact
+    assert recorder.find_artifact(artifact.parent.parent) == artifact
     for name in ("bolt", "nut"):
         (tmp_path / name).mkdir()
         shutil.copy(artifact, tmp_path / name)
     with pytest.raises(ValueError, match="holds several, of bolt, nut"):
-        inspector.find_artifact(tmp_path)
+        recorder.find_artifact(tmp_path)
 
 
 def test_earlier_results_are_not_inspected(config, tmp_path):

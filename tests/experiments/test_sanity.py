@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import checks, mvtec, sanity
-from experiments.methods import DEFAULT_METHOD
+from experiments import mvtec, sanity
+from experiments.localisation import checks
+from experiments.localisation.prepare import prepare
 from vae_jax.data import synthetic
+from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
+from vae_jax.detection.methods import DEFAULT_METHOD
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +84,12 @@ def test_images_with_defects_are_spread_over_the_kinds_or_made():
         sha256="",
         at_size=NotImplemented,
     )
-    chosen = checks._defective(mvtec.QUICK, data)
+    chosen = checks._defective(prepare(mvtec.QUICK, data, NONE))
     np.testing.assert_array_equal(chosen[[0, -1]], images[[8, 39]])
     assert len(chosen) == checks.IMAGES
     none = TestImages(images[:0], masks[:0], (), (), [])
-    made = checks._defective(mvtec.QUICK, dataclasses.replace(data, test=none))
+    made = checks._defective(
+        prepare(mvtec.QUICK, dataclasses.replace(data, test=none), NONE)
+    )
     assert 0 < len(made) <= checks.IMAGES
     assert not any((image == images[:2]).all((1, 2, 3)).any() for image in made)

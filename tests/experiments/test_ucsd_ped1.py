@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import localisation, mvtec, published, runner, ucsd_ped1
+from experiments import mvtec, ucsd_ped1
+from experiments.launch import runner
+from experiments.localisation import prepare, published
 from vae_jax import train
 from vae_jax.data.category import TestImages
 from vae_jax.data.synthetic import walkway
@@ -190,7 +192,7 @@ def test_another_annotation_and_its_protocol_need_each_other(config, args, capsy
 @pytest.mark.parametrize("preset", ucsd_ped1.PRESETS)
 def test_presets_can_run(preset):
     settings = ucsd_ped1.PRESETS[preset].settings
-    localisation.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
+    prepare.check(dataclasses.replace(settings, batch_size=train.data_mesh().size))
 
 
 def test_the_panel_shows_a_normal_frame_and_the_median_of_each_clip():

@@ -86,7 +86,7 @@ def brute_aupro(maps, masks, limit):
 @given(seed=seeds, levels=levels)
 def test_figures_equal_scikit_learn_whatever_the_ties(seed, levels):
     maps, masks = random_set(seed, levels)
-    figures = metrics.localisation(maps, masks)
+    figures = metrics.localisation_figures(maps, masks)
     truth, scores = flat(masks), flat(maps)
     assert figures.pixel_auroc == pytest.approx(roc_auc_score(truth, scores))
     assert figures.average_precision == pytest.approx(
@@ -156,7 +156,7 @@ HAND_MASK = np.array([[1, 0, 1, 1, 0, 0, 0, 0]], bool)
 
 
 def test_known_answer_by_hand():
-    figures = metrics.localisation([HAND_MAP], [HAND_MASK])
+    figures = metrics.localisation_figures([HAND_MAP], [HAND_MASK])
     # Pairs won of 15: 4 beats 5; 3 beats 4 and ties one; 1 beats 3.
     assert figures.pixel_auroc == pytest.approx(12.5 / 15)
     # Precision 1, 2/3, 3/5 as the recall climbs by a third each time.
@@ -194,9 +194,9 @@ def test_a_region_never_continues_into_the_next_image():
 
 def test_perfect_and_inverted_maps():
     _, masks = random_set(1, 2)
-    perfect = metrics.localisation([mask * 1.0 for mask in masks], masks)
+    perfect = metrics.localisation_figures([mask * 1.0 for mask in masks], masks)
     assert perfect[:4] == pytest.approx((1, 1, 1, 1))
-    inverted = metrics.localisation([mask * -1.0 for mask in masks], masks)
+    inverted = metrics.localisation_figures([mask * -1.0 for mask in masks], masks)
     assert inverted.pixel_auroc == 0
     assert inverted.aupro == 0
     share = flat(masks).mean()
@@ -207,7 +207,7 @@ def test_perfect_and_inverted_maps():
 @pytest.mark.parametrize("limit", [0.1, 0.3, 1.0])
 def test_a_flat_map_is_a_coin(limit):
     _, masks = random_set(2, 2)
-    figures = metrics.localisation(
+    figures = metrics.localisation_figures(
         [np.zeros(mask.shape) for mask in masks], masks, limit=limit
     )
     assert figures.pixel_auroc == pytest.approx(1 / 2)
@@ -218,8 +218,10 @@ def test_a_flat_map_is_a_coin(limit):
 @given(seed=seeds, levels=levels)
 def test_monotone_maps_change_no_figure_but_the_threshold(seed, levels):
     maps, masks = random_set(seed, levels)
-    plain = metrics.localisation(maps, masks)
-    bent = metrics.localisation([np.exp(3 * score) - 5 for score in maps], masks)
+    plain = metrics.localisation_figures(maps, masks)
+    bent = metrics.localisation_figures(
+        [np.exp(3 * score) - 5 for score in maps], masks
+    )
     unchanged = plain._replace(best_iou_threshold=bent.best_iou_threshold)
     assert unchanged == bent
 
@@ -228,22 +230,22 @@ def test_monotone_maps_change_no_figure_but_the_threshold(seed, levels):
 @given(seed=seeds, levels=levels)
 def test_order_of_images_and_container_change_nothing(seed, levels):
     maps, masks = random_set(seed, levels)
-    plain = metrics.localisation(maps, masks)
-    shuffled = metrics.localisation(maps[::-1], tuple(masks[::-1]))
+    plain = metrics.localisation_figures(maps, masks)
+    shuffled = metrics.localisation_figures(maps[::-1], tuple(masks[::-1]))
     np.testing.assert_allclose(plain[:6], shuffled[:6], rtol=1e-12)
     same = [score[:4, :4] for score in maps], [mask[:4, :4] for mask in masks]
     same[1][0][3, 3] = False
-    listed = metrics.localisation(*same)
-    assert listed == metrics.localisation(*map(np.stack, same))
-    assert listed == metrics.localisation(*(jnp.stack(each) for each in same))
+    listed = metrics.localisation_figures(*same)
+    assert listed == metrics.localisation_figures(*map(np.stack, same))
+    assert listed == metrics.localisation_figures(*(jnp.stack(each) for each in same))
     ones = [mask.astype(np.uint8) for mask in same[1]]
-    assert listed == metrics.localisation(same[0], ones)
+    assert listed == metrics.localisation_figures(same[0], ones)
 
 
 def test_inputs_are_left_as_they_were():
     maps, masks = random_set(3, 7)
     before = [score.copy() for score in maps]
-    metrics.localisation(maps, masks)
+    metrics.localisation_figures(maps, masks)
     for score, old in zip(maps, before, strict=True):
         np.testing.assert_array_equal(score, old)
 
@@ -276,9 +278,11 @@ def test_float64_scores_are_not_rounded_to_float32():
 def test_half_precision_and_integer_maps_are_ranked_exactly():
     maps, masks = random_set(4, 7)
     whole = [np.round(score * 7).astype(np.int32) for score in maps]
-    expected = metrics.localisation(whole, masks)
+    expected = metrics.localisation_figures(whole, masks)
     for dtype in (np.uint8, np.float16, jnp.bfloat16):
-        same = metrics.localisation([score.astype(dtype) for score in whole], masks)
+        same = metrics.localisation_figures(
+            [score.astype(dtype) for score in whole], masks
+        )
         assert same == expected
 
 
@@ -294,20 +298,20 @@ def test_image_auroc_by_hand_and_as_scikit_learn_has_it():
 def test_image_scores_are_the_maximum_of_the_map_unless_given():
     maps = np.array([[[1, 1]], [[0, 9]], [[5, 5]]], np.float32)
     masks = np.array([[[0, 0]], [[0, 1]], [[0, 0]]])
-    assert metrics.localisation(maps, masks).image_auroc == 1.0
-    by_mean = metrics.localisation(maps, masks, image_scores=maps.mean((1, 2)))
+    assert metrics.localisation_figures(maps, masks).image_auroc == 1.0
+    by_mean = metrics.localisation_figures(maps, masks, image_scores=maps.mean((1, 2)))
     assert by_mean.image_auroc == 0.5
 
 
 def test_a_defect_that_vanished_at_the_size_of_the_mask_stays_positive():
     maps = np.array([[[3, 3]], [[0, 9]], [[1, 1]]], np.float32)
     masks = np.array([[[0, 0]], [[0, 1]], [[0, 0]]])
-    by_mask = metrics.localisation(maps, masks)
-    given = metrics.localisation(maps, masks, image_labels=np.array([0, 1, 1]))
+    by_mask = metrics.localisation_figures(maps, masks)
+    given = metrics.localisation_figures(maps, masks, image_labels=np.array([0, 1, 1]))
     assert by_mask.image_auroc == 1.0  # 9 against 3 and 1
     assert given.image_auroc == 0.5  # 9 and 1 against 3
     assert given._replace(image_auroc=1.0) == by_mask  # pixels are what they were
-    none_normal = metrics.localisation(maps, masks, image_labels=np.ones(3))
+    none_normal = metrics.localisation_figures(maps, masks, image_labels=np.ones(3))
     assert none_normal.image_auroc is None
 
 
@@ -376,7 +380,7 @@ def test_estimated_threshold_is_that_of_raising_it_score_by_score(seed, levels, 
 )
 def test_bad_input_is_one_clear_line(maps, masks, message):
     with pytest.raises(ValueError, match=message) as error:
-        metrics.localisation(maps, masks)
+        metrics.localisation_figures(maps, masks)
     assert "\n" not in str(error.value)
 
 
@@ -419,7 +423,7 @@ def test_an_error_names_the_function_that_was_called(function, maps, masks):
             r"^aupro: limit must be",
         ),
         (
-            lambda: metrics.localisation([HAND_MAP], [HAND_MASK], limit=0.0),
+            lambda: metrics.localisation_figures([HAND_MAP], [HAND_MASK], limit=0.0),
             "^localisation: limit",
         ),
         (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=1.5), r"got 1\.5"),
@@ -433,13 +437,13 @@ def test_an_error_names_the_function_that_was_called(function, maps, masks):
             "got only 1; add images of the other",
         ),
         (
-            lambda: metrics.localisation(
+            lambda: metrics.localisation_figures(
                 [HAND_MAP], [HAND_MASK], image_labels=np.array([1, 0])
             ),
             r"each of 1 images, got shape \(2,\)",
         ),
         (
-            lambda: metrics.localisation(
+            lambda: metrics.localisation_figures(
                 [HAND_MAP], [HAND_MASK], image_labels=np.zeros(1)
             ),
             "image 0 has defect pixels but is labelled normal",
@@ -449,7 +453,7 @@ def test_an_error_names_the_function_that_was_called(function, maps, masks):
             "^roc_curve: points must be at least 2, both ends, got 1",
         ),
         (
-            lambda: metrics.localisation(
+            lambda: metrics.localisation_figures(
                 np.zeros((2, 1, 2)),
                 np.array([[[0, 1]], [[0, 0]]]),
                 image_scores=np.array([0, np.nan]),
@@ -492,7 +496,7 @@ for score in maps:
 masks = np.zeros(maps.shape, bool)
 masks[::2, 100:200, 100:200] = True
 before, start = peak(), time.perf_counter()
-figures = metrics.localisation(maps, masks)
+figures = metrics.localisation_figures(maps, masks)
 print(json.dumps({
     "seconds": time.perf_counter() - start,
     "extra": peak() - before,

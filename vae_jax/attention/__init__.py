@@ -1,5 +1,6 @@
 """Attention maps of variational autoencoders (Liu et al., CVPR 2020, section 3)."""
 
+from vae_jax.attention.functions import from_functions
 from vae_jax.attention.gradients import TapGradient, activations, tap_gradient, taps
 from vae_jax.attention.maps import (
     AttentionSamples,
@@ -9,6 +10,7 @@ from vae_jax.attention.maps import (
 from vae_jax.attention.pairs import (
     Explained,
     Resolution,
+    empty_share,
     explained_forward,
     random_pairs,
     strongest_latents,
@@ -61,7 +63,9 @@ __all__ = [
     "activations",
     "attention_maps",
     "deletion_insertion",
+    "empty_share",
     "explained_forward",
+    "from_functions",
     "kl",
     "latents",
     "layers",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
+from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.scores import Images, Noise, Score, latents
 from vae_jax.spelling import did_you_mean
 
@@ -35,6 +36,7 @@ def taps(
     A name is the path of the mark in the model, less a leading "encoder/"; "input" is
     the image. Nothing is computed.
     """
+    require_inputs("taps", model, variables)
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     marks, paths = _marks(model, variables, images, None, score)
     shapes = {name: marks[path].shape[1:] for name, path in paths.items()}
@@ -49,6 +51,7 @@ def activations(
     score: Score = latents,
 ) -> dict[str, Array]:
     """The activation at every tap of `taps` but the input, from one forward pass."""
+    require_inputs("activations", model, variables, images)
     _, captured = model.apply(
         _without_marks(variables),
         images,
@@ -75,6 +78,7 @@ def tap_gradient(
     twice, as input and as the target of its reconstruction, counts twice. Float32 is as
     precise as for `attention_maps`.
     """
+    require_inputs("tap_gradient", model, variables, images)
     passed = score_pass(
         model, variables, images, noise, tap=tap, score=score, pooled=False
     )

@@ -15,6 +15,7 @@ from vae_jax.attention.gradients import (
     require_pixels,
     score_pass,
 )
+from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise, Score, latents
 
@@ -47,7 +48,8 @@ def attention_maps(
     so it can be jitted (do), and differentiated with respect to `variables`.
 
     Args:
-        model: Runs as in evaluation; marks activations with `models.tap`.
+        model: Runs as in evaluation; marks activations with `models.tap`, or comes
+            from `from_functions`.
         variables: Its parameters and batch statistics.
         images: In [0, 1].
         tap: Where the gradient is taken; `taps` lists the names.
@@ -61,13 +63,16 @@ def attention_maps(
     `jax.default_matmul_precision("highest")`, maps take longer and lose nothing by it.
 
     Raises:
+        TypeError: A model that is no Linen module; `from_functions` makes one.
         ValueError: An unknown tap, a tap without rows and columns, a score that is not
-            one row per image, or a chunk of no map.
+            one row per image, a chunk of no map, images that are no batch, or variables
+            without "params".
 
     Warns:
         UserWarning: The rule divides by a statistic of the whole batch, so that a map
             depends on the other images.
     """
+    require_inputs("attention_maps", model, variables, images)
     _warn_of_batch("attention_maps", rule)
     return _maps(model, variables, images, noise, tap, score, rule, latent_chunk)
 
@@ -156,6 +161,7 @@ def sampled_attention(
             f"sampled_attention: samples must be positive, got {samples}; "
             "attention_maps without noise explains the mean."
         )
+    require_inputs("sampled_attention", model, variables, images)
     _warn_of_batch("sampled_attention", rule)
 
     def maps_of(key: PRNGKeyArray) -> Array:

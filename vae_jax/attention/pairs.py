@@ -6,9 +6,11 @@ from typing import Any, Literal, NamedTuple, assert_never
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vae_jax.attention.gradients import Variables, forward_pass, require_pixels
+from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise
 from vae_jax.distributions import require_choice
@@ -63,10 +65,11 @@ def explained_forward(
         mutable: Collections that the pass updates.
 
     Raises:
-        ValueError: An unknown tap, one without rows and columns, or an unknown
-            resolution.
+        TypeError, ValueError: Those of `attention_maps` for a model, variables, images
+            and a tap; an unknown resolution.
     """
     require_choice("explained_forward", "resolution", resolution, Resolution)
+    require_inputs("explained_forward", model, variables, images)
     passed = forward_pass(
         model,
         variables,
@@ -132,3 +135,15 @@ def strongest_latents(
     The prior is centred, so a latent that is not used responds to nothing.
     """
     return jax.lax.top_k(jnp.abs(mean), number)[1]
+
+
+def empty_share(
+    maps: Float[Array | np.ndarray, "*batch rows columns"],
+) -> Float[Array, ""]:
+    """Share of the maps that are zero everywhere, in [0, 1].
+
+    A map that is zero everywhere overlaps with none, so the attention disentanglement
+    loss rewards it as it rewards two maps that lie apart: watch this share beside it. A
+    map with any other value, NaN among them, is not empty; of no maps the share is NaN.
+    """
+    return (jnp.asarray(maps) == 0).all((-2, -1)).mean()

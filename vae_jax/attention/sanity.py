@@ -15,7 +15,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
+from vae_jax.attention.functions import FunctionModel
 from vae_jax.attention.gradients import Variables
+from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.scores import Images, Score, latents
 
 Maps = Float[Array | np.ndarray, "batch rows columns"]
@@ -31,7 +33,17 @@ def layers(
     """The modules with parameters of their own on the way to `score`, first to last.
 
     A name is the module's path. Nothing is computed.
+
+    Raises:
+        TypeError: A model that is no Linen module, or one of `from_functions`, whose
+            parameters belong to no module.
     """
+    require_inputs("layers", model, variables)
+    if isinstance(model, FunctionModel):
+        raise TypeError(
+            "layers: a model of from_functions has no modules; give the parameters of "
+            "each layer of yours fresh values in turn, last layer first."
+        )
     owners = {path[:-1] for path in flatten_dict(variables["params"])}
     applied: dict[str, None] = {}
 

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
-from vae_jax.calibration import Calibration
+from vae_jax.calibration import Calibration, image_threshold
 
 Maps = Float[np.ndarray, "image size size"]
 HostImages = Shaped[np.ndarray, "image size size channel"]
@@ -74,6 +74,24 @@ class Detector:
     def scores(self, maps: Maps) -> Float[np.ndarray, " image"]:
         """The raw score of each image: the highest value of its map."""
         return maps.max((1, 2))
+
+    def verdicts(
+        self, scores: Float[np.ndarray, " image"], *, threshold: str | float = "auto"
+    ) -> Bool[np.ndarray, " image"]:
+        """Whether each raw score reaches the threshold: True is anomalous.
+
+        Args:
+            scores: of `scores`.
+            threshold: a rule or a raw score, see `calibration.image_threshold`; auto
+                calls at most 5 % of new normal images anomalous, or as few as the
+                number of held-out ones can promise.
+
+        Raises:
+            ValueError: there is no such rule, or a score is NaN.
+        """
+        if np.isnan(scores).any():
+            raise ValueError("Detector.verdicts: scores must be numbers, got NaN.")
+        return scores >= image_threshold(threshold, self.calibration)
 
 
 def load_detector(path: str | Path, *, batch_size: int = 32) -> Detector:

@@ -20,7 +20,8 @@ def attention_disentanglement(
     both maps are zero. It has no scale, so its gradient grows as the maps fade, up to a
     pair that is nowhere above 1e-12: it has none. Each pair of maps by itself, so that
     the mean over a batch has the weight's meaning at any batch size. Maps must not be
-    negative.
+    negative. A map that is zero everywhere overlaps with none, so the loss rewards it
+    as it rewards two maps that lie apart: watch `attention.empty_share` beside it.
 
     Raises:
         ValueError: If the shapes differ.

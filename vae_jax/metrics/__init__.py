@@ -2,13 +2,14 @@
 
 from vae_jax.metrics.intervals import confidence_half_width
 from vae_jax.metrics.localisation import (
+    PRO_LIMIT,
     Localisation,
     aupro,
     average_precision,
     best_iou,
     estimated_threshold,
     image_auroc,
-    localisation,
+    localisation_figures,
     pixel_auroc,
     pro_curve,
     region_overlap,
@@ -17,6 +18,7 @@ from vae_jax.metrics.localisation import (
 from vae_jax.metrics.thresholds import BestIou, Curve
 
 __all__ = [
+    "PRO_LIMIT",
     "BestIou",
     "Curve",
     "Localisation",
@@ -26,7 +28,7 @@ __all__ = [
     "confidence_half_width",
     "estimated_threshold",
     "image_auroc",
-    "localisation",
+    "localisation_figures",
     "pixel_auroc",
     "pro_curve",
     "region_overlap",

@@ -29,6 +29,9 @@ from vae_jax.metrics.pixels import (
 )
 from vae_jax.metrics.thresholds import BestIou, Curve, Sweep
 
+PRO_LIMIT = 0.3
+"""False positive rate up to which `aupro` integrates unless it is told otherwise."""
+
 
 class Localisation(NamedTuple):
     """Every figure of one method on one test set."""
@@ -42,11 +45,11 @@ class Localisation(NamedTuple):
     image_auroc: float | None  # None if every image has a defect
 
 
-def localisation(
+def localisation_figures(
     maps: Images,
     masks: Images,
     *,
-    limit: float = 0.3,
+    limit: float = PRO_LIMIT,
     image_scores: Num[Any, " _"] | None = None,
     image_labels: Shaped[Any, " _"] | None = None,
 ) -> Localisation:
@@ -65,8 +68,8 @@ def localisation(
             have only one class, a label contradicts its mask, an image has no score, or
             limit is not in (0, 1].
     """
-    _require_limit("localisation", limit)
-    scores, truths = as_pairs("localisation", maps, masks)
+    _require_limit("localisation_figures", limit)
+    scores, truths = as_pairs("localisation_figures", maps, masks)
     counts = thresholds.sweep(*pool(scores, truths))
     best = thresholds.best_iou(counts)
     if image_scores is None:
@@ -80,7 +83,9 @@ def localisation(
         best_f1=best.f1,
         average_precision=thresholds.average_precision(counts),
         image_auroc=(
-            None if labels.all() else _auroc("localisation", image_scores, labels)
+            None
+            if labels.all()
+            else _auroc("localisation_figures", image_scores, labels)
         ),
     )
 
@@ -113,7 +118,7 @@ def best_iou(maps: Images, masks: Images) -> BestIou:
     return thresholds.best_iou(_sweep("best_iou", maps, masks))
 
 
-def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
+def aupro(maps: Images, masks: Images, *, limit: float = PRO_LIMIT) -> float:
     """Area under the per-region-overlap curve to a false positive rate, over it.
 
     The overlap is the mean, over the 8-connected defect regions of all images, of

@@ -1,32 +1,14 @@
 """Results as files that other tools read: JSON, CSV and a Markdown table."""
 
 import csv
-import importlib.metadata
 import io
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 Row = Mapping[str, Any]
-
-_PACKAGES = ("vae-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """The software and the device that made a result."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    device = jax.devices()[0]
-    return {
-        "python": platform.python_version(),
-        **found,
-        "device": f"{jax.device_count()} x {device.device_kind}",
-        "machine": f"{platform.machine()} {platform.system()}",
-    }
 
 
 def format_table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:

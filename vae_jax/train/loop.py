@@ -35,6 +35,7 @@ def fit(
     log_every: int = 50,
     evaluate_every: int = 1000,
     checkpoint_every: int = 1000,
+    progress: bool = True,
 ) -> TrainState:
     """Trains until `steps` updates are made, from the latest checkpoint if any.
 
@@ -57,6 +58,7 @@ def fit(
         log_every: Steps between log lines; a line holds the metrics of its own step.
         evaluate_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
+        progress: Whether the first process tells steps and figures on stderr.
 
     Raises:
         Interrupted: After SIGTERM or Ctrl-C, when the state is saved (a SystemExit with
@@ -86,7 +88,14 @@ def fit(
     labels = batches.labels(state) if isinstance(batches, Drawn) else ()
     with contextlib.ExitStack() as stack:
         journal = _open_journal(
-            stack, checkpoints, start, steps, mesh, log_every=log_every, runs=labels
+            stack,
+            checkpoints,
+            start,
+            steps,
+            mesh,
+            log_every=log_every,
+            runs=labels,
+            progress=progress,
         )
         watch = watch_for_interruption() if checkpoints else contextlib.nullcontext()
         interrupted = stack.enter_context(watch) or (lambda: None)
@@ -146,8 +155,10 @@ def _open_journal(
     *,
     log_every: int,
     runs: Sequence[str],
+    progress: bool,
 ) -> Journal:
-    display = Display(start_step=start, steps=steps, enabled=is_primary())
+    enabled = progress and is_primary()
+    display = Display(start_step=start, steps=steps, enabled=enabled)
     stack.enter_context(display)
     if start:
         display.say(f"continuing after step {start} of {steps}")

@@ -1,11 +1,9 @@
 """Many kernels at once are one kernel after another, without a convolution of XLA's."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from vae_jax.models.convolution import conv, conv_transpose
@@ -26,76 +24,63 @@ GEOMETRIES = [
 RUNS = 3
 
 
-def arguments(geometry):
-    kernel_size, _, _, size, channels, out = geometry
-    keys = jax.random.split(jax.random.key(0), 2)
-    images = jax.random.normal(keys[0], (RUNS, 2, *size, channels))
-    # Small features, so that their sines and second derivatives keep their digits.
-    kernels = jax.random.normal(keys[1], (RUNS, *kernel_size, channels, out))
-    kernels /= 3 * math.sqrt(math.prod(kernel_size) * channels)
-    return images, kernels
-
-
 def of(function, geometry):
     return functools.partial(function, stride=geometry[1], padding=geometry[2])
 
 
-def assert_close(one, other):
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    for a, b in pairs:
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+def arguments(function, geometry):
+    """Images and kernels of each run, and what to pull back through the function."""
+    kernel_size, _, _, size, channels, out = geometry
+    keys = jax.random.split(jax.random.key(0), 3)
+    images = jax.random.normal(keys[0], (RUNS, 2, *size, channels))
+    kernels = jax.random.normal(keys[1], (RUNS, *kernel_size, channels, out))
+    outputs = jax.eval_shape(jax.vmap(of(function, geometry)), images, kernels)
+    return images, kernels, jax.random.normal(keys[2], outputs.shape)
 
 
-def one_by_one(function, *stacked):
-    outputs = [function(*(x[i] for x in stacked)) for i in range(RUNS)]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
+def one_by_one(function):
+    """What `jax.vmap` of the function is to give."""
 
+    def of_all(*stacked):
+        outputs = [function(*of_one) for of_one in zip(*stacked, strict=True)]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
-def value_and_derivatives(function, images, kernel):
-    """Of one run: value, both gradients, and the gradient of what these amount to."""
-
-    def size_of_gradients(images, kernel):
-        gradients = jax.grad(
-            lambda *both: jnp.sum(jnp.sin(function(*both))), argnums=(0, 1)
-        )(images, kernel)
-        return sum(jnp.sum(jnp.square(g)) for g in gradients), gradients
-
-    second, first = jax.grad(size_of_gradients, argnums=(0, 1), has_aux=True)(
-        images, kernel
-    )
-    return function(images, kernel), first, second
+    return of_all
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("function", [conv, conv_transpose])
-def test_many_kernels_give_what_each_gives(function, geometry):
-    images, kernels = arguments(geometry)
-    run = jax.jit(functools.partial(value_and_derivatives, of(function, geometry)))
-    assert_close(jax.vmap(run)(images, kernels), one_by_one(run, images, kernels))
+def test_many_kernels_give_what_each_gives(function, geometry, sums):
+    first = arguments(function, geometry)
+    second = *first, *(jnp.flip(x, 0) for x in first[:2])
+    for order, stacked in ((sums.first, first), (sums.second, second)):
+        run = order(of(function, geometry))
+        sums.check(jax.vmap(run)(*stacked), one_by_one(run), *stacked)
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
-def test_many_kernels_on_the_same_images(function):
-    images, kernels = arguments(GEOMETRIES[1])
-    run = jax.jit(functools.partial(value_and_derivatives, of(function, GEOMETRIES[1])))
-    found = jax.vmap(run, in_axes=(None, 0))(images[0], kernels)
-    assert_close(found, one_by_one(lambda kernel: run(images[0], kernel), kernels))
+def test_many_kernels_on_the_same_images(function, sums):
+    images, kernels, cotangents = arguments(function, GEOMETRIES[1])
+    run = sums.first(of(function, GEOMETRIES[1]))
+    found = jax.vmap(run, in_axes=(None, 0, 0))(images[0], kernels, cotangents)
+    repeated = jnp.stack([images[0]] * RUNS)
+    sums.check(found, one_by_one(run), repeated, kernels, cotangents)
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
-def test_an_axis_of_images_within_an_axis_of_kernels(function):
+def test_an_axis_of_images_within_an_axis_of_kernels(function, sums):
     """As where attention maps are taken of many networks."""
-    images, kernels = arguments(GEOMETRIES[0])
-    more = jnp.stack([images, 2 * images], axis=1)
-    run = of(function, GEOMETRIES[0])
-    both = jax.vmap(jax.vmap(run, in_axes=(0, None)))(more, kernels)
-    assert_close(both[:, 0], one_by_one(run, images, kernels))
-    assert_close(both[:, 1], 2 * both[:, 0])
+    images, kernels, cotangents = arguments(function, GEOMETRIES[0])
+    images, cotangents = (jnp.stack([x, 2 * x], 1) for x in (images, cotangents))
+    run = sums.first(of(function, GEOMETRIES[0]))
+    found = jax.vmap(jax.vmap(run, in_axes=(0, None, 0)))(images, kernels, cotangents)
+    repeated = jnp.stack([kernels, kernels], 1)
+    sums.check(found, one_by_one(one_by_one(run)), images, repeated, cotangents)
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
 def test_kernels_of_many_runs_leave_no_convolution(function):
-    images, kernels = arguments(GEOMETRIES[0])
+    images, kernels, _ = arguments(function, GEOMETRIES[0])
 
     def gradients(images, kernels):
         return jax.grad(lambda *both: of(function, GEOMETRIES[0])(*both).sum(), (0, 1))(

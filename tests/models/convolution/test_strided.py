@@ -79,59 +79,51 @@ def example(geometry, *, seed=0):
     return images, kernel, {"stride": stride, "padding": padding}
 
 
-def gradients(function, images, kernel):
-    """The two first derivatives of a nonlinear scalar of the output."""
-    return jax.grad(lambda *a: jnp.sin(function(*a)).sum(), (0, 1))(images, kernel)
-
-
-def assert_close(ours, plain, *, relative=1e-5):
-    """Compared on the scale of the largest entry: sums cancel."""
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        b = np.asarray(b, np.float64)
-        atol = relative * max(1.0, float(np.abs(b).max()))
-        np.testing.assert_allclose(np.asarray(a, np.float64), b, rtol=0, atol=atol)
+def drawn_like(function, *arguments, seed=5):
+    """Numbers in the shapes of what the function would give."""
+    shapes = jax.tree.leaves(jax.eval_shape(function, *arguments))
+    keys = jax.random.split(jax.random.key(seed), len(shapes))
+    pairs = zip(keys, shapes, strict=True)
+    return tuple(jax.random.normal(key, x.shape, x.dtype) for key, x in pairs)
 
 
 @both
 @all_geometries
-def test_value_and_first_derivatives_are_those_of_the_plain_form(ours, plain, geometry):
+def test_value_and_first_derivatives_are_those_of_the_plain_form(
+    ours, plain, geometry, sums
+):
     images, kernel, options = example(geometry)
-
-    def value_and_gradients(function):
-        f = functools.partial(function, **options)
-        return jax.jit(lambda x, k: (f(x, k), gradients(f, x, k)))(images, kernel)
-
-    assert_close(value_and_gradients(ours), value_and_gradients(plain))
+    ours, plain = (functools.partial(f, **options) for f in (ours, plain))
+    arguments = images, kernel, *drawn_like(plain, images, kernel)
+    found = sums.first(ours)(*arguments)
+    sums.check(found, sums.first(plain), *arguments)
 
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 6, 16)], ids=str)
-def test_second_derivatives_are_those_of_the_plain_form(ours, plain, geometry):
+def test_second_derivatives_are_those_of_the_plain_form(ours, plain, geometry, sums):
     images, kernel, options = example(geometry)
-
-    def second(function):
-        def norm(x, k):
-            dx, dk = gradients(functools.partial(function, **options), x, k)
-            # Distinct forms, so that neither gradient can stand in for the other.
-            return (jnp.square(dx).sum() + 3 * jnp.sin(dk).sum()) / dx.size
-
-        return jax.jit(jax.grad(norm, (0, 1)))(images, kernel)
-
-    assert_close(second(ours), second(plain), relative=3e-5)
+    ours, plain = (functools.partial(f, **options) for f in (ours, plain))
+    arguments = images, kernel, *drawn_like(plain, images, kernel)
+    arguments += drawn_like(lambda *x: x, images, kernel, seed=6)
+    found = sums.second(ours)(*arguments)
+    sums.check(found, sums.second(plain), *arguments)
 
 
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (0, 2, 3, 8)], ids=str)
-def test_each_is_the_adjoint_of_the_other_where_strides_fill_the_image(geometry):
+def test_each_is_the_adjoint_of_the_other_where_strides_fill_the_image(geometry, sums):
     images, kernel, options = example(geometry)
-    features = conv(images, kernel, **options)
-    drawn = jax.random.normal(jax.random.key(7), features.shape)
-    back = conv_transpose(drawn, kernel.swapaxes(2, 3), **options)
-    scale = jnp.linalg.norm(features) * jnp.linalg.norm(drawn)
-    np.testing.assert_allclose(
-        jnp.vdot(features, drawn) / scale, jnp.vdot(images, back) / scale, atol=1e-6
-    )
+    (drawn,) = drawn_like(functools.partial(conv, **options), images, kernel)
+
+    def adjoint(features, kernel):
+        return conv_transpose(features, kernel.swapaxes(2, 3), **options)
+
+    def pull_back(features, kernel):
+        zeros = jnp.zeros(images.shape, kernel.dtype)
+        _, back = jax.vjp(lambda x: plain_conv(x, kernel, **options), zeros)
+        return back(features)
+
+    sums.check(adjoint(drawn, kernel), pull_back, drawn, kernel)
 
 
 def test_a_kernel_larger_than_the_images_is_refused():
@@ -153,27 +145,30 @@ def test_known_answer_of_the_transpose():
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 16)], ids=str)
-def test_pull_back_under_vmap_is_one_pull_back_after_another(ours, plain, geometry):
-    del plain
+def test_pull_back_under_vmap_is_one_pull_back_after_another(
+    ours, plain, geometry, sums
+):
     images, kernel, options = example(geometry)
     outputs, pull_back = jax.vjp(functools.partial(ours, **options), images, kernel)
     cotangents = jax.random.normal(jax.random.key(5), (3, *outputs.shape))
-    together = jax.jit(jax.vmap(pull_back))(cotangents)
-    apart = [pull_back(cotangent) for cotangent in cotangents]
-    assert_close(together, jax.tree.map(lambda *a: jnp.stack(a), *apart))
+    found = jax.jit(jax.vmap(pull_back))(cotangents)
+
+    @jax.jit
+    def one_after_another(images, kernel, cotangents):
+        _, back = jax.vjp(functools.partial(plain, **options), images, kernel)
+        return jax.lax.map(back, cotangents)
+
+    sums.check(found, one_after_another, images, kernel, cotangents)
 
 
 @both
-def test_vmap_over_both_arguments(ours, plain):
+def test_vmap_over_both_arguments(ours, plain, sums):
     images, kernel, options = example(GEOMETRIES[1])
-    kernel = kernel / 16  # sums of size 1: sines of large ones show mere rounding
     pairs = jnp.stack([images, -2 * images]), jnp.stack([kernel, kernel[::-1]])
-
-    def mapped(function):
-        f = functools.partial(function, **options)
-        return jax.vmap(lambda x, k: (f(x, k), gradients(f, x, k)))(*pairs)
-
-    assert_close(mapped(ours), mapped(plain))
+    ours, plain = (functools.partial(f, **options) for f in (ours, plain))
+    arguments = *pairs, *drawn_like(jax.vmap(plain), *pairs)
+    found = jax.vmap(sums.first(ours))(*arguments)
+    sums.check(found, jax.vmap(sums.first(plain)), *arguments)
 
 
 @both
@@ -189,107 +184,96 @@ def test_a_derivative_by_one_factor_takes_one_more_convolution(ours, plain, argu
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 16)], ids=str)
-def test_image_gradients_need_not_know_the_number_of_images(ours, plain, geometry):
-    del plain
+def test_image_gradients_need_not_know_the_number_of_images(
+    ours, plain, geometry, sums
+):
     images, kernel, options = example(geometry)
 
-    @jax.jit
-    @jax.vmap
-    @jax.grad
-    def gradient(image):
-        return jnp.sin(ours(image[None], kernel, **options)).sum()
+    def gradient(function, kernel, images):
+        def of_one(image):
+            outputs = function(image[None], kernel, **options)
+            return jnp.vdot(jnp.ones_like(outputs), outputs)
+
+        return jax.vmap(jax.grad(of_one))(images)
 
     shape = *export.symbolic_shape("batch"), *images.shape[1:]
     any_number = jax.ShapeDtypeStruct(shape, images.dtype)
     # Exported for several platforms, a program keeps what no result needs.
-    exported = export.export(gradient, platforms=("cpu", "cuda"))(any_number)
-    assert_close(exported.call(images), gradient(images))
+    program = jax.jit(functools.partial(gradient, ours, kernel))
+    exported = export.export(program, platforms=("cpu", "cuda"))(any_number)
+    sums.check(
+        exported.call(images), functools.partial(gradient, plain), kernel, images
+    )
 
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 16)], ids=str)
-def test_push_forward_is_the_transpose_of_the_pull_back(ours, plain, geometry):
+def test_push_forward_is_the_transpose_of_the_pull_back(ours, plain, geometry, sums):
     images, kernel, options = example(geometry)
     direction = jnp.ones_like(images)
     outputs, pull_back = jax.vjp(lambda x: ours(x, kernel, **options), images)
     (pushed,) = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(outputs))[1](
         direction
     )
-    assert_close(pushed, plain(direction, kernel, **options))
+    sums.check(pushed, functools.partial(plain, **options), direction, kernel)
 
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (0, 1, 16)], ids=str)
-def test_bfloat16_stays_bfloat16_and_near_float32(ours, plain, geometry):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_other_precisions_keep_their_digits(ours, plain, geometry, dtype, sums):
+    """Sums of bfloat16 are rounded to it once, at the end."""
     images, kernel, options = example(geometry)
-    images, kernel = images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-
-    def linear_gradients(function, *arguments):
-        outputs, pull_back = jax.vjp(functools.partial(function, **options), *arguments)
-        return outputs, *pull_back(jnp.ones_like(outputs))
-
-    half = linear_gradients(ours, images, kernel)
-    assert all(x.dtype == jnp.bfloat16 for x in half)
-    wide = linear_gradients(
-        plain, images.astype(jnp.float32), kernel.astype(jnp.float32)
-    )
-    # One rounding of the result is 2**-9: sums inside are not kept in bfloat16.
-    assert_close([x.astype(jnp.float32) for x in half], wide, relative=2**-8)
-
-
-@both
-@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 4, 16)], ids=str)
-def test_float64_keeps_its_digits(ours, plain, geometry):
     with jax.enable_x64(True):
-        images, kernel, options = jax.tree.map(
-            lambda x: x.astype(jnp.float64) if isinstance(x, jax.Array) else x,
-            example(geometry),
-        )
-        found, expected = (
-            gradients(functools.partial(f, **options), images, kernel)
-            for f in (ours, plain)
-        )
-        assert_close(found, expected, relative=1e-13)
+        images, kernel = images.astype(dtype), kernel.astype(dtype)
+        cotangent = jnp.ones_like(plain(images, kernel, **options))
+        first = sums.first(functools.partial(ours, **options))
+        found = first(images, kernel, cotangent)
+    assert all(x.dtype == dtype for x in found)
+    exact = sums.first(functools.partial(plain, **options))
+    sums.check(found, exact, images, kernel, cotangent)
 
 
 @both
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 16)], ids=str)
-def test_batch_split_over_devices_changes_nothing(ours, plain, geometry):
-    del plain
+def test_batch_split_over_devices_changes_nothing(ours, plain, geometry, sums):
     images, kernel, options = example(geometry)
-    kernel = kernel / 16  # sums of size 1: sines of large ones show mere rounding
     images = jnp.tile(images, (len(jax.devices()), 1, 1, 1))
+    ours, plain = (functools.partial(f, **options) for f in (ours, plain))
+    arguments = images, kernel, *drawn_like(plain, images, kernel)
     mesh = Mesh(np.array(jax.devices()), ("data",))
-    split = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
-    whole = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
-    step = jax.jit(functools.partial(gradients, functools.partial(ours, **options)))
-    assert_close(
-        jax.device_get(step(split, whole)), jax.device_get(step(images, kernel))
+    split, whole = (
+        NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], [])
     )
+    placed = map(jax.device_put, arguments, (split, whole, split))
+    found = jax.device_get(sums.first(ours)(*placed))
+    sums.check(found, sums.first(plain), *arguments)
 
 
 @both
-@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_pytorch_computes_the_same(ours, plain, geometry):
+@all_geometries
+def test_pytorch_computes_the_same(ours, plain, geometry, sums):
     del plain
     torch = pytest.importorskip("torch")
     images, kernel, options = example(geometry)
-    outputs, pull_back = jax.vjp(functools.partial(ours, **options), images, kernel)
-    cotangent = jnp.cos(outputs)
     functional = torch.nn.functional
     theirs, order = {
         conv: (functional.conv2d, (3, 2, 0, 1)),
         conv_transpose: (functional.conv_transpose2d, (2, 3, 0, 1)),
     }[ours]
 
-    def tensor(array, axes):
-        return torch.tensor(np.array(array.transpose(axes)))
+    def in_torch(images, kernel, cotangent):
+        def tensor(array, axes):
+            return torch.tensor(np.array(array.transpose(axes)))
 
-    x = tensor(images, (0, 3, 1, 2)).requires_grad_()
-    k = tensor(kernel, order).requires_grad_()
-    y = theirs(x, k, **options)
-    y.backward(tensor(cotangent, (0, 3, 1, 2)))
-    grads = pull_back(cotangent)
-    assert_close(outputs.transpose(0, 3, 1, 2), y.detach().numpy())
-    assert_close(grads[0].transpose(0, 3, 1, 2), x.grad.numpy())
-    assert_close(grads[1].transpose(order), k.grad.numpy())
+        x = tensor(images, (0, 3, 1, 2)).requires_grad_()
+        k = tensor(kernel, order).requires_grad_()
+        y = theirs(x, k, **options)
+        y.backward(tensor(cotangent, (0, 3, 1, 2)))
+        back = np.argsort(order)
+        outputs = (y.detach(), (0, 2, 3, 1)), (x.grad, (0, 2, 3, 1)), (k.grad, back)
+        return tuple(array.numpy().transpose(axes) for array, axes in outputs)
+
+    ours = functools.partial(ours, **options)
+    arguments = images, kernel, *drawn_like(ours, images, kernel)
+    sums.check(sums.first(ours)(*arguments), in_torch, *arguments)

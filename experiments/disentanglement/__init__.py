@@ -1,0 +1,1 @@
+"""Sweeps over disentangling VAEs: runs, their scores, tables and pictures."""

@@ -1,0 +1,1 @@
+"""The only command-line code: flags, presets, pods, one-line errors, console."""

@@ -1,0 +1,1 @@
+"""What the localisation experiments share: prepare, fit, explain, score, show."""

@@ -1,0 +1,1 @@
+"""One class is normal, the others are not: scores of whole images."""

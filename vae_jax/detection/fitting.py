@@ -1,0 +1,225 @@
+"""Normal images in, a detector out that marks what is not normal and explains it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vae_jax import train
+from vae_jax.data import images as pictures
+from vae_jax.data.augment import NONE, Augmentation
+from vae_jax.data.category import ImageSource, load_category, validation_split
+from vae_jax.data.layout import find_categories
+from vae_jax.detection.batches import HostImages
+from vae_jax.detection.choice import artificial_defects, choose
+from vae_jax.detection.detector import FittedDetector, make_detector
+from vae_jax.detection.evidence import gather_evidence
+from vae_jax.detection.explainer import require_taps
+from vae_jax.detection.methods import DEFAULT_METHOD, make_maps
+from vae_jax.detection.networks import Likelihood, Network, build_explainer
+from vae_jax.detection.training import SELECTED_BY, train_vae
+from vae_jax.software import versions
+
+NativeImages = UInt8[np.ndarray, "image height width channel"]
+
+
+def fit(
+    images: NativeImages | str | Path,
+    *,
+    image_size: int = 64,
+    network: Network = "small",
+    latents: int = 64,
+    likelihood: Likelihood = "gaussian",
+    tap: str = "conv2",
+    blur: float = 2.0,
+    epochs: int = 120,
+    batch_size: int = 16,
+    learning_rate: float = 2e-3,
+    clip_norm: float | None = 5e3,
+    beta: float = 1.0,
+    augmentation: Augmentation = NONE,
+    validation_share: float = 0.1,
+    seed: int = 0,
+    workdir: str | Path | None = None,
+    cache_dir: str | Path = "~/.cache/vae_jax",
+    progress: bool = True,
+) -> FittedDetector:
+    """Trains a VAE on normal images; returns a detector of what is not like them.
+
+    No image with a defect is needed: of four maps the one is taken that finds
+    artificial defects on held-out normal images best, and thresholds come from these.
+
+    Args:
+        images: normal images, 8-bit, gray (1 channel) or RGB (3), all of one size; or a
+            folder of them, of any sizes and depths, laid out as `data.layout` says.
+        image_size: side in pixels to which they are resized, whatever their aspect.
+        network: see `build_explainer`.
+        latents: dimensions of the latent space.
+        likelihood: of a pixel given its reconstruction.
+        tap: the encoder activation that attention explains.
+        blur: smoothing of residuals and input gradients, in pixels.
+        epochs: passes over the training images.
+        batch_size: images in a step, over all devices.
+        learning_rate: peak of Adam's step size.
+        clip_norm: gradient norm, in nats of an image, above which it is scaled down.
+        beta: weight of the KL.
+        augmentation: what leaves an image normal, as `augment.Augmentation(
+            mirror_horizontally=True)`; nothing is assumed.
+        validation_share: of the images, held out for choice and thresholds.
+        seed: of initial values, noise, order, augmentation and the images held out.
+        workdir: folder for checkpoints and logs, from which a killed call continues;
+            None writes nothing.
+        cache_dir: where a folder of images is kept prepared for reading.
+        progress: whether steps are told on stderr.
+
+    Raises:
+        ValueError: images that are not what they should be, or settings that do not
+            fit them or one another.
+        FloatingPointError: training diverged.
+    """
+    prepared = (
+        _from_folder(images, image_size, validation_share, seed, cache_dir)
+        if isinstance(images, str | Path)
+        else _from_array(images, image_size, validation_share, seed)
+    )
+    train.check_batch_size(batch_size, train.data_mesh())
+    _, _, _, channels = prepared.held_out.shape
+    explainer = build_explainer(
+        network,
+        image_size=image_size,
+        channels=channels,
+        latents=latents,
+        width=16,
+        likelihood=likelihood,
+        noise_scale=0.1,
+        tap=tap,
+        blur=blur,
+    )
+    require_taps(explainer, [tap])
+    training: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "clip_norm": clip_norm,
+        "beta": beta,
+        "warmup_steps": 50,
+        "ema_decay": 0.99,
+        "evaluations": 10,
+        "seed": seed,
+    }
+    told = training | {
+        "network": network,
+        "image_size": image_size,
+        "latents": latents,
+        "likelihood": likelihood,
+    }
+    variables = train_vae(
+        explainer,
+        prepared.normal,
+        prepared.held_out,
+        **training,
+        augmentation=augmentation,
+        checkpoints=_checkpoints(workdir, told, augmentation, prepared),
+        progress=progress,
+    )
+    evidence = gather_evidence(explainer, variables, prepared.normal)
+    pasted = artificial_defects(prepared.held_out, seed=seed)
+    explainer = choose(explainer, evidence, pasted)
+    maps = make_maps([DEFAULT_METHOD], explainer, evidence, prepared.held_out)
+    return make_detector(
+        explainer,
+        evidence,
+        held_out=prepared.held_out,
+        held_out_maps=maps[DEFAULT_METHOD],
+        about={
+            "method": explainer.choice,
+            "tap": tap,
+            "settings": told,
+            "data": prepared.about,
+            "versions": versions(),
+        },
+    )
+
+
+class _Prepared(NamedTuple):
+    """Normal images at the network's size."""
+
+    normal: ImageSource
+    held_out: HostImages
+    about: dict[str, Any]
+
+
+def _from_folder(
+    folder: str | Path, size: int, share: float, seed: int, cache_dir: str | Path
+) -> _Prepared:
+    names = find_categories(folder)
+    if len(names) != 1:
+        raise ValueError(
+            f"fit: {folder} holds several sets of normal images, {', '.join(names)}; "
+            "give the folder of one of them."
+        )
+    data = load_category(
+        folder,
+        names[0],
+        prepared_dir=Path(cache_dir).expanduser() / "prepared",
+        size=size,
+        seed=seed,
+        validation_share=share,
+    )
+    about = _about(data.train, data.validation, data.sha256, data.native_size)
+    return _Prepared(data.train, data.validation, about | {"bits": data.bits})
+
+
+def _from_array(images: np.ndarray, size: int, share: float, seed: int) -> _Prepared:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ValueError(
+            "fit: images must be uint8 of shape [image height width channel] with 1 or "
+            f"3 channels, got {images.dtype} of shape {list(images.shape)}; scale "
+            "[0, 1] by 255 and round, and move or add the channel axis."
+        )
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).data)
+    resized = np.stack(
+        [
+            pictures.resize(image, size, name=f"image {number}")
+            for number, image in enumerate(images)
+        ]
+        or [np.zeros((size, size, 1), np.uint8)]
+    )
+    kept, held_out = validation_split(
+        [str(number) for number in range(len(images))], share=share, seed=seed
+    )
+    _, height, width, _ = images.shape
+    about = _about(kept, held_out, digest.hexdigest(), (height, width))
+    return _Prepared(resized[kept], resized[held_out], about)
+
+
+def _about(normal: Any, held_out: Any, sha256: str, native_size: Any) -> dict[str, Any]:
+    return {
+        "sha256": sha256,
+        "train_images": len(normal),
+        "validation_images": len(held_out),
+        "native_size": native_size,
+    }
+
+
+def _checkpoints(
+    workdir: str | Path | None,
+    told: dict[str, Any],
+    augmentation: Augmentation,
+    prepared: _Prepared,
+) -> train.Checkpoints | None:
+    if workdir is None:
+        return None
+    return train.Checkpoints(
+        Path(workdir).expanduser(),
+        config={
+            "settings": told,
+            "augmentation": repr(augmentation),
+            "data": prepared.about,
+        },
+        best_by=SELECTED_BY,
+    )

@@ -1,0 +1,62 @@
+"""Images through a detector, one finding after the other."""
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vae_jax.data import folder
+from vae_jax.inspection import findings
+from vae_jax.inspection.findings import Finding
+from vae_jax.inspection.plan import Calibrated, make_plan
+from vae_jax.inspection.settings import Settings
+from vae_jax.inspection.stream import Failed, look_at
+
+
+def inspect(
+    detector: Calibrated,
+    paths: str | Path | Iterable[str | Path],
+    settings: Settings | None = None,
+) -> Iterator[Finding | Failed]:
+    """Yields what is found in each image, in the order of the names.
+
+    Reading and the device overlap, in bounded memory: of a large set take one finding
+    after the other.
+
+    Args:
+        detector: from `detection.fit` or `export.load_detector`.
+        paths: folders, files, or patterns such as `parts/*.tif`. Of a folder the files
+            named like images are taken, of any size from a quarter of the detector's,
+            and of any depth.
+        settings: thresholds and tiles; by default those of `Settings()`.
+
+    Raises:
+        ValueError: there is no image, or the settings do not suit the detector. An
+            image that cannot be read is yielded as `Failed`, with the reason.
+    """
+    settings = settings or Settings()
+    where = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = folder.find_images(
+        [str(each) for each in where], recursive=settings.recursive
+    )
+    plan = make_plan(settings, detector, root=files.root)
+
+    def found() -> Iterator[Finding | Failed]:
+        with quiet_decoders():
+            for each in look_at(plan, files.names):
+                if isinstance(each, Failed):
+                    yield each
+                else:
+                    yield findings.judge(
+                        each, detector.calibration, threshold=plan.thresholds.image
+                    )
+
+    return found()
+
+
+@contextlib.contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Of a file that is broken they warn, too; what counts is said once, by name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

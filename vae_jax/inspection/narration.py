@@ -1,0 +1,63 @@
+"""What a person sees of an inspection: its thresholds, a bar, failures."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from vae_jax.inspection.plan import Calibrated, Thresholds
+from vae_jax.inspection.settings import Settings
+from vae_jax.inspection.stream import Failed, Inspected
+
+
+def announce(
+    settings: Settings, detector: Calibrated, thresholds: Thresholds, *, todo: int
+) -> None:
+    """Says how much there is to do and from which scores on what is called anomalous.
+
+    Beside each threshold, the share of held-out normal images, or pixels, above it.
+    """
+    known = detector.calibration
+    image, pixel = thresholds
+    say(
+        f"{todo} images to inspect; an image is anomalous from {image:.4g} on "
+        f"({settings.image_threshold}: {known.images.rate_at(image):.2%} of "
+        f"{known.images.count} held-out normal images are), a pixel from "
+        f"{pixel:.4g} on ({settings.pixel_threshold}: "
+        f"{known.pixels.rate_at(pixel):.2%} of theirs are)"
+    )
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress(
+    total: int, *, enabled: bool
+) -> Iterator[Callable[[Inspected | Failed], None]]:
+    """A bar on a terminal; what failed is a line above it, on a terminal or not."""
+    console = Console(stderr=True, quiet=not enabled)
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    start = time.perf_counter()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def show(found: Inspected | Failed) -> None:
+            done = bar.tasks[task].completed + 1
+            rate = done / (time.perf_counter() - start)
+            bar.update(task, completed=done, description=f"{rate:.3g} images/s")
+            if isinstance(found, Failed):
+                text = f"failed: {_printable(found.reason)}"
+                console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+        yield show
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever names of files are made of."""
+    return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")

@@ -1,0 +1,43 @@
+"""What a VAE minimises: a model, losses and, if asked, attention, as one loss function.
+
+`loss_fn(params, model_state, batch, *, key, step) -> (scalar, Aux)` suits
+`jax.value_and_grad(loss_fn, has_aux=True)` in any loop, and `train.make_train_step`.
+"""
+
+from vae_jax.objectives.attention import AttentionTerm
+from vae_jax.objectives.disentangling import (
+    Objective,
+    default_hyper,
+    init_params,
+    make_loss_fn,
+)
+from vae_jax.objectives.elbo import make_elbo_loss_fn
+from vae_jax.objectives.regularisers import (
+    DIPVAE,
+    AnnealedVAE,
+    BetaTCVAE,
+    BetaVAE,
+    FactorVAE,
+    Hyper,
+    InfoVAE,
+    Inputs,
+    Penalty,
+)
+
+__all__ = [
+    "DIPVAE",
+    "AnnealedVAE",
+    "AttentionTerm",
+    "BetaTCVAE",
+    "BetaVAE",
+    "FactorVAE",
+    "Hyper",
+    "InfoVAE",
+    "Inputs",
+    "Objective",
+    "Penalty",
+    "default_hyper",
+    "init_params",
+    "make_elbo_loss_fn",
+    "make_loss_fn",
+]
