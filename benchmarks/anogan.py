@@ -16,7 +16,7 @@ is compared too: the largest difference in any latent.
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,35 @@ def drawing_gan(
     params, state = jax.jit(lambda key: dcgan.init(gan, key=key))(jax.random.key(0))
     params = jax.tree.map(lambda x: 3 * x, params)
     return gan, {name: {"params": params[name], **state[name]} for name in params}
+
+
+class OurSearch(NamedTuple):
+    """The search for the nearest latents, and what it is made of."""
+
+    run: Callable[[], jax.Array]
+    """Returns the latents once the device has found them."""
+    gan: dcgan.DCGAN
+    variables: dcgan.Variables
+    images: np.ndarray
+    start: jax.Array
+
+
+def our_search(
+    *, image_size: int, channels: int, width: int, batch_size: int, steps: int
+) -> OurSearch:
+    """For random images, all at once."""
+    gan, variables = drawing_gan(image_size=image_size, channels=channels, width=width)
+    shape = (batch_size, *gan.generator.image_shape)
+    images = np.random.default_rng(0).random(shape, dtype=np.float32)
+    start = jax.random.normal(jax.random.key(1), (gan.latents,))
+
+    def run():
+        found = anogan.find_latents(
+            gan, variables, jnp.asarray(images), start=start, steps=steps, **SEARCH
+        )
+        return jax.block_until_ready(found)
+
+    return OurSearch(run, gan, variables, images, start)
 
 
 def torch_searches(
@@ -87,35 +116,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     train.keep_freed_memory()
 
-    gan, variables = drawing_gan(
-        image_size=args.image_size, channels=args.channels, width=args.width
+    ours = our_search(
+        image_size=args.image_size,
+        channels=args.channels,
+        width=args.width,
+        batch_size=args.batch_size,
+        steps=args.steps,
     )
-    shape = (args.batch_size, *gan.generator.image_shape)
-    images = np.random.default_rng(0).random(shape, dtype=np.float32)
-    start = jax.random.normal(jax.random.key(1), (gan.latents,))
-
-    def ours():
-        found = anogan.find_latents(
-            gan, variables, jnp.asarray(images), start=start, steps=args.steps, **SEARCH
-        )
-        return jax.block_until_ready(found)
-
     packages, torch_settings, theirs = ["jax", "jaxlib", "flax", "optax"], None, {}
     if timing.torch_is_installed():
         from benchmarks import torch_device
 
         theirs = torch_searches(
-            variables,
-            images,
-            np.asarray(start),
+            ours.variables,
+            ours.images,
+            np.asarray(ours.start),
             device=torch_device.match_jax(),
             steps=args.steps,
         )
         packages.append("torch")
         torch_settings = torch_device.settings()
 
-    seconds = timing.by_turns({"ours": ours} | theirs, repeats=args.repeats)
-    found = np.asarray(ours())
+    seconds = timing.by_turns({"ours": ours.run} | theirs, repeats=args.repeats)
+    found = np.asarray(ours.run())
     result = {
         **vars(args),
         "torch": torch_settings,

@@ -149,6 +149,15 @@ def torch_ways(images: np.ndarray, *, device: str, dtype: str) -> Ways:
     return {f"torch_{name}": waiting(way) for name, way in ways.items()}
 
 
+def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Of the pairs in `RATIOS` that were timed, turn by turn."""
+    return {
+        f"{above}_over_{below}": timing.ratio(seconds[above], seconds[below])
+        for above, below in RATIOS
+        if above in seconds
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures all by turns and prints one JSON line."""
     parser = argparse.ArgumentParser(
@@ -182,11 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "torch": torch_settings,
         "compile_seconds": compile_seconds,
         "seconds": {name: timing.spread(times) for name, times in seconds.items()},
-        "ratios": {
-            f"{above}_over_{below}": timing.ratio(seconds[above], seconds[below])
-            for above, below in RATIOS
-            if above in seconds
-        },
+        "ratios": ratios(seconds),
     }
     timing.print_result("attention_maps", result, packages=packages)
 

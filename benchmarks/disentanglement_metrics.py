@@ -11,7 +11,6 @@ the suite without trees. `--sizes` takes another full grid.
 
 import argparse
 import functools
-import time
 from collections.abc import Callable, Sequence
 
 import jax
@@ -63,13 +62,6 @@ def ways(grid: metrics.FullGrid, codes: jax.Array) -> dict[str, Callable[[], obj
     }
 
 
-def seconds_of(function: Callable[[], object]) -> float:
-    """Of one call, until the device is done."""
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures every metric by turns and prints one JSON line."""
     parser = argparse.ArgumentParser(
@@ -85,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     grid = metrics.FullGrid(tuple(args.sizes))
     functions = ways(grid, codes_of(grid, key=jax.random.key(1)))
     trees = functions.pop("dci_trees")
-    first = {name: seconds_of(function) for name, function in functions.items()}
+    first = {name: timing.seconds_of(each) for name, each in functions.items()}
     waiting = {
-        name: functools.partial(seconds_of, function)
+        name: functools.partial(timing.seconds_of, function)
         for name, function in functions.items()
     }
     seconds = timing.by_turns(waiting, repeats=args.repeats)
@@ -104,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         },
     }
     if args.trees:
-        result["trees_seconds"] = seconds_of(trees)
+        result["trees_seconds"] = timing.seconds_of(trees)
     packages = ["jax", "jaxlib", "numpy", "scikit-learn"]
     timing.print_result("disentanglement_metrics", result, packages=packages)
 

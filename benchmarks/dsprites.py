@@ -11,14 +11,13 @@ ratios are PyTorch's time over ours, above 1 where ours is faster.
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from vae_jax import factor_images, losses, models, train
+from vae_jax import factor_images, models, objectives, train
 from vae_jax.train.runs import jit_runs
 
 LATENTS = 10
@@ -26,38 +25,13 @@ LEARNING_RATE = 1e-4
 STRIDES = (1, 1, 4, 2, 2)  # each so many-th value of the factors: 46,080 images
 
 
-def make_loss_fn(
-    vae: models.VAE, discriminator: models.Discriminator | None
-) -> train.TunedLossFn:
-    """The ELBO, with a discriminator FactorVAE's objective beside it."""
-    stop = jax.lax.stop_gradient
-    apply: Any = discriminator and discriminator.apply
-
-    def loss_fn(params, model_state, batch, *, key, step, hyper):
-        del step
-        noise_key, order_key = jax.random.split(key)
-        noise = jax.random.normal(noise_key, (len(batch), LATENTS))
-        outputs: Any = vae.apply({"params": params["vae"]}, batch, noise=noise)
-        log_likelihood = losses.bernoulli_log_likelihood(batch, outputs.decoded)
-        rate = losses.gaussian_kl(outputs.mean, outputs.logvar)
-        loss = losses.negative_elbo(log_likelihood, rate).loss.mean()
-        if apply is None:
-            return loss, train.Aux({}, model_state)
-
-        def logits(params: Any, latents: jax.Array) -> Any:
-            return apply({"params": params}, latents)
-
-        theirs, latents = params["discriminator"], outputs.latents
-        permuted = losses.permute_latents(stop(latents), key=order_key)
-        penalty = losses.density_ratio(logits(stop(theirs), latents)).mean()
-        both = jnp.concatenate([stop(latents), permuted])  # one pass for two halves
-        adversary = losses.discriminator_loss(
-            *jnp.split(logits(theirs, both), [len(latents)])
-        ).mean()
-        loss += hyper["gamma"] * penalty + adversary
-        return loss, train.Aux({"adversary": adversary}, model_state)
-
-    return loss_fn
+def objective_of(
+    discriminator: models.Discriminator | None,
+) -> tuple[objectives.Objective, dict[str, float]]:
+    """A plain VAE's, with a discriminator FactorVAE's, and its hyper-parameters."""
+    if discriminator is None:
+        return objectives.BetaVAE(), {"beta": 1.0}
+    return objectives.FactorVAE(discriminator), {"gamma": 10.0}
 
 
 def our_steps(
@@ -70,33 +44,29 @@ def our_steps(
 ) -> tuple[Callable[[], None], float, dict[str, int]]:
     """`steps` of each run, the seconds to compile, and one run's parameters."""
     vae = models.locatello_vae(latents=LATENTS)
+    objective, values = objective_of(discriminator)
     parts = {"vae": train.adam(LEARNING_RATE)}
     if discriminator is not None:
         parts["discriminator"] = train.adam(LEARNING_RATE, betas=(0.5, 0.9))
     optimizer = train.by_part(parts)
-
-    def init(key):
-        keys = jax.random.split(key)
-        params = {"vae": models.init(vae, key=keys[0])["params"]}
-        if discriminator is not None:
-            params["discriminator"] = models.init_discriminator(
-                discriminator, latents=LATENTS, key=keys[1]
-            )["params"]
-        return params, {}
-
     mesh = train.runs_mesh(runs, jax.devices()[:1])
     keys = jax.random.split(jax.random.key(0), runs)
-    state = train.create_runs(init, optimizer, keys=keys, mesh=mesh)
+    state = train.create_runs(
+        lambda key: (objectives.init_params(vae, objective, key=key), {}),
+        optimizer,
+        keys=keys,
+        mesh=mesh,
+    )
     parameters = {
         part: sum(leaf.size for leaf in jax.tree.leaves(params)) // runs
         for part, params in state.params.items()
     }
     take_steps = jit_runs(
-        train.make_train_step(make_loss_fn(vae, discriminator), optimizer),
-        lambda images, key: images.sample(key, batch_size)[0],
+        train.make_train_step(objectives.make_loss_fn(vae, objective), optimizer),
+        lambda images, key: {"image": images.sample(key, batch_size)[0]},
         mesh,
     )
-    hyper = {"gamma": jnp.full(runs, 10.0)}
+    hyper = {name: jnp.full(runs, value) for name, value in values.items()}
     program, seconds = timing.compiled(take_steps, steps, state, images, hyper)
 
     def run():
@@ -159,8 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "compile_seconds": compile_seconds,
         "seconds": {name: timing.spread(times) for name, times in seconds.items()},
         "run_steps_per_second": {
-            name: timing.spread([1 / t for t in times])
-            for name, times in per_step.items()
+            name: timing.rate(times, 1) for name, times in per_step.items()
         },
     }
     if theirs:

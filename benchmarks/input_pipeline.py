@@ -121,8 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "batch_size": settings.batch_size,
         "compile_seconds": compile_seconds,
         "images_per_second": {
-            name: timing.spread([images / s for s in times])
-            for name, times in seconds.items()
+            name: timing.rate(times, images) for name, times in seconds.items()
         },
         "pipeline_over_training": timing.ratio(
             seconds["training"], seconds["pipeline"]

@@ -58,7 +58,7 @@ class OurDetector:
                 tap="input",
                 score=attention.reconstruction_error(likelihood),
             ).gradient
-            noise = jnp.zeros((len(images), network.encoder.latents))
+            noise = jnp.zeros((len(images), network.latents))
             output: Any = network.apply(variables, images, noise=noise)
             product = anomaly.residual_times_gradient(images - output.decoded, gradient)
             return anomaly.gaussian_blur(product, sigma=BLUR)
@@ -181,9 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "torch": torch_settings,
         "compile_seconds": detector.compile_seconds,
         "images_per_second": {
-            f"{side}{part}": timing.spread(
-                [images / each for each in seconds[f"{side}{part}"]]
-            )
+            f"{side}{part}": timing.rate(seconds[f"{side}{part}"], images)
             for side in ("ours", "torch")
             for part, images in per_turn.items()
             if side in seconds

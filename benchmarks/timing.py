@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -30,11 +30,34 @@ def torch_is_installed() -> bool:
     return found
 
 
+class Built(NamedTuple):
+    """A program as it was written and as it was compiled."""
+
+    lowered: jax.stages.Lowered
+    program: jax.stages.Compiled
+    seconds: float
+    """That tracing and XLA took."""
+
+
+def build(jitted: Any, *arguments: Any) -> Built:
+    """The program for such arguments."""
+    start = time.perf_counter()
+    lowered = jitted.lower(*arguments)
+    program = lowered.compile()
+    return Built(lowered, program, time.perf_counter() - start)
+
+
 def compiled(jitted: Any, *arguments: Any) -> tuple[jax.stages.Compiled, float]:
     """The program for such arguments, and the seconds that tracing and XLA took."""
+    built = build(jitted, *arguments)
+    return built.program, built.seconds
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """Of one call, until the device is done."""
     start = time.perf_counter()
-    program = jitted.lower(*arguments).compile()
-    return program, time.perf_counter() - start
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
 
 
 def by_turns(
@@ -72,10 +95,15 @@ def ratio(numerator: list[float], denominator: list[float]) -> dict[str, float]:
     return spread([a / b for a, b in zip(numerator, denominator, strict=True)])
 
 
-def print_result(name: str, result: dict[str, Any], *, packages: list[str]) -> None:
-    """One line of JSON: the result, and what it was measured on and when."""
+def rate(times: list[float], work: float) -> dict[str, float]:
+    """The spread of how much of so much work a second each call did."""
+    return spread([work / each for each in times])
+
+
+def record(name: str, result: dict[str, Any], *, packages: list[str]) -> dict[str, Any]:
+    """The result, what it was measured on, and when; four digits of each number."""
     device = jax.devices()[0]
-    record = {
+    everything = {
         "benchmark": name,
         **result,
         "device": f"{device.platform}: {device.device_kind}",
@@ -84,7 +112,12 @@ def print_result(name: str, result: dict[str, Any], *, packages: list[str]) -> N
         | {package: version(package) for package in packages},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    print(json.dumps(_rounded(record)))
+    return _rounded(everything)
+
+
+def print_result(name: str, result: dict[str, Any], *, packages: list[str]) -> None:
+    """The record as one line of JSON."""
+    print(json.dumps(record(name, result, packages=packages)))
 
 
 def _rounded(value: Any) -> Any:

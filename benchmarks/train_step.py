@@ -5,57 +5,60 @@ python -m benchmarks.train_step --model resnet18 --batch-size 8 --image-size 128
 
 Same network, batch, data type and number of threads: forward, backward and Adam. The
 ratio is PyTorch's time over ours, above 1 where ours is faster; without PyTorch ours is
-timed alone. On a GPU also the FLOP/s that are achieved, beside the card's ceiling.
+timed alone. Also the FLOP/s that are achieved, beside the card's peak if it is known.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import timing
-from vae_jax import losses, models, train
+from benchmarks import card, timing
+from vae_jax import losses, models, objectives, train
 from vae_jax.train.sharding import data_mesh
 from vae_jax.train.step import jit_steps
 
 LEARNING_RATE = 1e-3
-# TFLOP/s of the tensor cores without sparsity, from the data sheets. JAX multiplies
-# float32 as TF32 on these cards unless told otherwise.
-CEILINGS = {
-    "A100": {"float32": 156.0, "bfloat16": 312.0},
-    "H100": {"float32": 494.0, "bfloat16": 989.0},
-    "H200": {"float32": 494.0, "bfloat16": 989.0},
-}
+
+
+class OurStep(NamedTuple):
+    """A compiled update, and what it is made of."""
+
+    run: Callable[[], None]
+    """Makes updates and waits for the device."""
+    flops: float | None
+    """Of an update, see `card.flops`."""
+    program_bytes: int | None
+    compile_seconds: float
+    parameters: int
 
 
 def build_network(name: str, *, image_size: int, dtype: str) -> models.VAE:
-    """The network `name`; the MNIST one has only the one size."""
-    if name == "mnist":
-        return models.mnist_vae(dtype=jnp.dtype(dtype))
-    return models.resnet18_vae(image_size=image_size, dtype=jnp.dtype(dtype))
+    """The network `name`; only the ResNet-18 has more than one size.
+
+    "mnist", "locatello", for dSprites, or "resnet18".
+    """
+    match name:
+        case "mnist":
+            return models.mnist_vae(dtype=jnp.dtype(dtype))
+        case "locatello":
+            return models.locatello_vae(dtype=jnp.dtype(dtype))
+        case "resnet18":
+            return models.resnet18_vae(image_size=image_size, dtype=jnp.dtype(dtype))
+    raise ValueError(f"build_network: there is no {name!r}.")
 
 
-def our_step(network: models.VAE, images: np.ndarray):
-    """The step to call, as it was compiled, in how many seconds, and parameters."""
+def our_step(network: models.VAE, images: np.ndarray, *, calls: int = 1) -> OurStep:
+    """The update of a plain VAE on these images; `run` makes `calls` of them.
+
+    More than one before the device is waited for, as in training, hide the host's work.
+    """
     mesh = data_mesh(jax.devices()[:1])
     optimizer = train.adam(LEARNING_RATE)
-
-    def loss_fn(params, model_state, batch, *, key, step):
-        del step
-        noise = jax.random.normal(key, (len(batch), network.encoder.latents))
-        outputs, model_state = network.apply(
-            {"params": params, **model_state},
-            batch,
-            noise=noise,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        log_likelihood = losses.bernoulli_log_likelihood(batch, outputs.decoded)
-        rate = losses.gaussian_kl(outputs.mean, outputs.logvar)
-        loss = losses.negative_elbo(log_likelihood, rate).loss.mean()
-        return loss, train.Aux({}, model_state)
+    loss_fn = objectives.make_elbo_loss_fn(network, losses.bernoulli_log_likelihood)
 
     def init(key):
         variables = models.init(network, key=key)
@@ -63,17 +66,24 @@ def our_step(network: models.VAE, images: np.ndarray):
 
     key = jax.random.key(0)
     state = train.create_state(init, optimizer, key=key, mesh=mesh, ema=False)
-    batches = jax.device_put(images[None], mesh.devices.item())
+    batches = jax.device_put({"image": images[None]}, mesh.devices.item())
     step = jit_steps(train.make_train_step(loss_fn, optimizer), mesh)
-    program, compile_seconds = timing.compiled(step, state, batches)
+    built = timing.build(step, state, batches)
 
     def run():
         nonlocal state
-        state, metrics = program(state, batches)
+        metrics = None
+        for _ in range(calls):
+            state, metrics = built.program(state, batches)
         jax.block_until_ready((state, metrics))
 
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return run, program, compile_seconds, parameters
+    return OurStep(
+        run,
+        card.flops(built.lowered, built.program),
+        card.program_bytes(built.program),
+        built.seconds,
+        sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+    )
 
 
 def torch_step(
@@ -109,14 +119,6 @@ def torch_step(
     return run, sum(p.numel() for p in network.parameters())
 
 
-def achieved(program: jax.stages.Compiled, seconds: float, dtype: str) -> dict:
-    """TFLOP/s by XLA's count of operations, and the card's ceiling if it is known."""
-    cost = program.cost_analysis() or {}
-    kind = jax.devices()[0].device_kind
-    ceiling = next((c[dtype] for card, c in CEILINGS.items() if card in kind), None)
-    return {"tflops": cost.get("flops", 0.0) / seconds / 1e12, "ceiling": ceiling}
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures both by turns and prints one JSON line."""
     parser = argparse.ArgumentParser(
@@ -145,11 +147,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         packages.append("torch")
         torch_settings = torch_device.settings()
-    ours, program, compile_seconds, parameters = our_step(network, images)
-    assert torch_parameters in (None, parameters), (torch_parameters, parameters)
+    ours = our_step(network, images)
+    assert torch_parameters in (None, ours.parameters), (torch_parameters, ours)
 
     seconds = timing.by_turns(
-        {"ours": ours} | theirs, repeats=args.repeats, in_loop=True
+        {"ours": ours.run} | theirs, repeats=args.repeats, in_loop=True
     )
     result = {
         "in_loop": True,
@@ -157,16 +159,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         "dtype": args.dtype,
         "batch_size": args.batch_size,
         "image_shape": network.image_shape,
-        "parameters": parameters,
+        "parameters": ours.parameters,
         "torch": torch_settings,
-        "compile_seconds": compile_seconds,
+        "compile_seconds": ours.compile_seconds,
         "seconds": {name: timing.spread(times) for name, times in seconds.items()},
+        "achieved": card.achieved(ours.flops, seconds["ours"], args.dtype),
     }
     if theirs:
         result["torch_over_ours"] = timing.ratio(seconds["torch"], seconds["ours"])
-    if jax.default_backend() != "cpu":
-        median = result["seconds"]["ours"]["median"]
-        result["achieved"] = achieved(program, median, args.dtype)
     timing.print_result("train_step", result, packages=packages)
 
 

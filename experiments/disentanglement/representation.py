@@ -72,7 +72,7 @@ def _represent(
     key: Array,
 ) -> Representation:
     images = data.images(index)
-    noise = jax.random.normal(key, (len(index), model.encoder.latents))
+    noise = jax.random.normal(key, (len(index), model.latents))
     output = model.apply({"params": params}, images, noise=noise)
     output = cast(models.VAEOutput, output)
     likelihood = losses.bernoulli_log_likelihood(images, output.decoded)

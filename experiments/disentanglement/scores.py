@@ -20,7 +20,7 @@ from experiments.disentanglement.representation import (
     represent,
 )
 from experiments.disentanglement.runs import MAP_RULES, Trained, group_folder
-from experiments.disentanglement.strongest_maps import empty_share
+from experiments.disentanglement.strongest_maps import share_of_empty_maps
 from experiments.disentanglement.sweep import Group, Run, Sweep, run_name
 from experiments.launch.console import progress_bar, say
 from vae_jax import train
@@ -142,7 +142,7 @@ def _score(
     # Both draw votes of their own: the table ends where the curve does.
     both = whole.scores | brief
     both |= {
-        empty_maps(tap): empty_share(
+        empty_maps(tap): share_of_empty_maps(
             trained.model,
             params,
             evaluation.images,

@@ -28,7 +28,7 @@ def strongest_maps(
     return np.asarray(found), np.asarray(chosen)
 
 
-def empty_share(
+def share_of_empty_maps(
     model: models.VAE,
     params: PyTree,
     data: FactorImages,
@@ -36,13 +36,9 @@ def empty_share(
     tap: str,
     rule: attention.Rule,
 ) -> float:
-    """Share of maps, of the two strongest latents, that are zero everywhere.
-
-    Over a sample of the whole grid. Such a map overlaps with none: the attention loss
-    rewards it as it rewards two maps that lie apart.
-    """
+    """`attention.empty_share` of the two strongest latents, on a sample of the grid."""
     size = data.grid.size
     rng = np.random.default_rng(0)
     index = jnp.asarray(rng.choice(size, min(size, _EXAMPLES), replace=False))
     maps, _ = strongest_maps(model, params, data.images(index), tap=tap, rule=rule)
-    return float(np.mean((maps == 0).all((2, 3))))
+    return float(attention.empty_share(jnp.asarray(maps)))

@@ -68,7 +68,7 @@ def image_scores(
         seed: of that noise.
         progress: called as (done, total) from time to time.
     """
-    latents = network.explainer.model.encoder.latents
+    latents = network.explainer.model.latents
     # Flat: draws of more dimensions take long to compile.
     noise = jax.random.normal(jax.random.key(seed), (samples * latents,))
     noise = noise.reshape(samples, latents)

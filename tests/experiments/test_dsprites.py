@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import dsprites
-from experiments.disentanglement import pictures, runs, scores
+from experiments.disentanglement import pictures, presets, runs, scores
 from experiments.disentanglement.representation import Evaluation
 from vae_jax import factor_images
 from vae_jax.metrics.disentanglement import STANDARD
@@ -17,7 +17,7 @@ CONFIG = dataclasses.replace(
     dsprites.PRESETS["quick"],
     evaluation_strides=(1, 1, 2, 2, 2),
     sweep=dataclasses.replace(
-        dsprites.QUICK,
+        presets.QUICK,
         objectives=("factor-vae", "ad-factor-vae"),
         network="kim",
         latents=3,

@@ -36,7 +36,7 @@ def test_overlap_by_hand():
     second = jnp.array([[[3.0, 1.0], [2.0, 0.0]]])
     # Shared 1 + 1 + 0 + 0, in all 4 + 6.
     found = losses.attention_disentanglement(first, second)
-    np.testing.assert_allclose(found, [2 * 2 / 10])
+    np.testing.assert_allclose(found, [2 * 2 / 10], rtol=1e-6)
 
 
 def test_overlap_of_two_zero_maps_is_zero_and_has_no_gradient():

@@ -72,7 +72,7 @@ def test_channel_gradient_is_the_spatial_sum_of_the_full_gradient(variables):
 def test_encoder_agrees_with_torch(variables):
     torch = pytest.importorskip("torch")
     params, stats = jax.tree.map(
-        lambda x: torch.tensor(np.asarray(x)),
+        lambda x: torch.tensor(np.asarray(x, np.float64)),
         (variables["params"], variables["batch_stats"]),
     )
 
@@ -100,23 +100,23 @@ def test_encoder_agrees_with_torch(variables):
             x = norm(x, scope, running, "shortcut_norm")
         return (x + y).relu()
 
-    x = torch.tensor(np.asarray(IMAGES)).permute(0, 3, 1, 2)
+    x = torch.tensor(np.asarray(IMAGES, np.float64)).permute(0, 3, 1, 2)
     x = conv(x, params["stem"], "convolution", 2)
     x = norm(x, params["stem"], stats["stem"], "norm").relu()
     for stage, stride in (("stage1", 1), ("stage2", 2)):
         x = block(x, params[stage]["block1"], stats[stage]["block1"], stride)
         x = block(x, params[stage]["block2"], stats[stage]["block2"], 1)
     assert (x > 0).float().mean() > 0.2
-    posterior = ENCODER.apply(variables, IMAGES)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (variables, IMAGES))
+        posterior = ENCODER.clone(dtype=jnp.float64).apply(*wide)
     for name, ours in posterior._asdict().items():
         head = params["heads"][name]
-        theirs = x.mean((2, 3)) @ head["kernel"] + head["bias"]
-        # Rounding in a float32 sum goes with its terms, which the largest entry is
-        # of the size of, and not with what is left of them in a small entry.
-        largest = np.abs(theirs.numpy()).max()
-        np.testing.assert_allclose(
-            ours / largest, theirs.numpy() / largest, rtol=0, atol=1e-6
-        )
+        theirs = (x.mean((2, 3)) @ head["kernel"] + head["bias"]).numpy()
+        # Ten layers of sums of at most 54 products, of terms not ten times what is
+        # left of them: 1e-16 * 10 * 54 * 10.
+        largest = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * largest)
 
 
 def test_parameters_are_those_of_resnet18():

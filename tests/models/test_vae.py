@@ -33,7 +33,7 @@ def _shapes(model, batch=2):
     """Variables and outputs of `model` without computing either."""
     variables = jax.eval_shape(functools.partial(init, model), key=KEYS[0])
     images = jax.ShapeDtypeStruct((batch, *model.image_shape), jnp.float32)
-    noise = jax.ShapeDtypeStruct((batch, model.encoder.latents), jnp.float32)
+    noise = jax.ShapeDtypeStruct((batch, model.latents), jnp.float32)
     return variables, *jax.eval_shape(
         functools.partial(model.apply, mutable=["perturbations"]),
         variables,

@@ -52,7 +52,9 @@ def updates(optimizer, gradients, *, parameter=3.0):
 
 def test_first_adam_update_is_the_learning_rate_against_the_sign():
     made = updates(adam(0.01), [-7.0])
-    np.testing.assert_allclose(made, [0.01], rtol=1e-5)
+    # The correction 1 - 0.999 keeps as little of float32 as 6e-8 / 0.001, and its root
+    # half of that.
+    np.testing.assert_allclose(made, [0.01], rtol=4e-5)
 
 
 def test_adam_sees_the_clipped_gradient():

@@ -10,13 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from vae_jax.data import images
-from vae_jax.data.concurrency import in_threads
+from vae_jax.data.concurrency import Progress, Tally, in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
 from vae_jax.data.mvtec_ad import DESCRIPTIONS, TEXTURES, prepare
 from vae_jax.data.prepared import Record, Records, open_split
-
-Progress = Callable[[int, int], None]
-"""Called as (done, total)."""
 
 DECODED_BYTES = 2 * 1024**3
 """Up to this size the decoded training images are kept in memory."""
@@ -285,18 +282,3 @@ def load_test(
         tuple(each[3] for each in loaded),
         NativeMasks(records),
     )
-
-
-class Tally:
-    """Turns "one more is done" into (done, total)."""
-
-    def __init__(self, progress: Progress | None, *, total: int):
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def __call__(self) -> None:
-        """One more is done."""
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)

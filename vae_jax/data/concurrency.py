@@ -1,4 +1,4 @@
-"""Threads to decode in, and folders that appear whole though several processes write.
+"""Threads to decode in, what is told of them, and folders that appear whole.
 
 Nothing here knows of images.
 """
@@ -17,6 +17,10 @@ STALE_AFTER_SECONDS = 3600
 """An unfinished folder as old as this was left behind by a killed process."""
 MOST_THREADS = 8
 """Each holds an image at its full size."""
+
+Progress = Callable[[int, int], None]
+"""Called as (done, total)."""
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,3 +71,18 @@ def _is_stale(folder: Path) -> bool:
         return time.time() - folder.stat().st_mtime > STALE_AFTER_SECONDS
     except FileNotFoundError:  # another process has just cleared it
         return False
+
+
+class Tally:
+    """Turns "one more is done" into (done, total)."""
+
+    def __init__(self, progress: Progress | None, *, total: int):
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def __call__(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)

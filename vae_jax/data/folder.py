@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vae_jax.data import images
+from vae_jax.data.opening import FORMATS
 
 SUFFIXES = frozenset(
     (
@@ -94,7 +95,7 @@ def pixel_count(path: Path) -> int:
     """Height times width as the header says; 0 if it cannot be read."""
     try:
         if path.is_file():
-            with Image.open(path, formats=images.FORMATS) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 return image.height * image.width
     except Exception:  # of any kind; `read_image` says of which
         pass

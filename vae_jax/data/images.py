@@ -2,28 +2,30 @@
 
 import contextlib
 import io
-import re
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8, UInt16
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from jaxtyping import Bool, Float, Integer, UInt8
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from vae_jax.data.opening import (
+    FORMATS,
+    WIDE_COLOUR,
+    load_image,
+    open_image,
+    raw_mode,
+    wide_colour,
+)
 
 SMALLEST_SIDE = 32
 """Images with a shorter side than this are refused, whatever the network's size."""
-
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What is read, whatever the file's name says. Others of PIL start programs."""
 
 _STRIP_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 """The EXIF orientations in which rows are shown as columns."""
 _KNOW_WHITE = frozenset({"PPM", "JPEG2000"})
-_WIDE_COLOUR = re.compile("RGBA?;16[BLN]")
-"""PIL's names for how values lie in a file: big-endian, little, as in memory."""
 _EXIF_MARKS = (b"eXIf", b"exif", b"xmp")
 """One of them is in a PNG that has an orientation, wherever it has it."""
 
@@ -52,9 +54,9 @@ def decode(
         raise ValueError(f"decode: channels must be 1 or 3, got {channels}.")
     mode = "L" if channels == 1 else "RGB"
     with _one_line("decode", name):
-        wide = _wide_colour(encoded) if bits < 16 else None
+        wide = wide_colour(encoded) if bits < 16 else None
         if wide is None:
-            narrow = _to_8_bits(_load(encoded), bits)
+            narrow = _to_8_bits(load_image(encoded), bits)
         else:
             narrow = Image.fromarray(_narrow(wide, bits))
         return _pixels(narrow if narrow.mode == mode else narrow.convert(mode))
@@ -78,12 +80,12 @@ def bits_used(encoded: bytes, *, name: str) -> int:
     Raises:
         ValueError: the bytes are no whole image; the message begins with `name`.
     """
-    with _one_line("bits_used", name), _open(encoded) as image:
+    with _one_line("bits_used", name), open_image(encoded) as image:
         if image.format in _KNOW_WHITE:
             return 0
         if image.mode.startswith("I"):
             highest = int(np.asarray(image).max())
-        elif _WIDE_COLOUR.fullmatch(_raw_mode(image)):
+        elif WIDE_COLOUR.fullmatch(raw_mode(image)):
             highest = int(np.asarray(image)[..., :3].max()) << 8  # the upper bytes
         else:
             return 0
@@ -107,7 +109,7 @@ def read_header(encoded: bytes, *, name: str) -> Header:
     Raises:
         ValueError: the file is truncated or no image; the message begins with `name`.
     """
-    with _one_line("read_header", name), _open(encoded) as image:
+    with _one_line("read_header", name), open_image(encoded) as image:
         height, width = image.height, image.width
         channels = 1 if image.mode in _GRAY_MODES else 3
         if image.format == "PNG" and not any(mark in encoded for mark in _EXIF_MARKS):
@@ -207,51 +209,6 @@ def check_finite(
 
 class _OutOfRangeError(ValueError):
     """Nothing is wrong with the file, but what its values mean cannot be told."""
-
-
-def _open(encoded: bytes) -> ImageFile.ImageFile:
-    opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
-    assert isinstance(opened, ImageFile.ImageFile)
-    return opened
-
-
-def _load(encoded: bytes, *, lower_bytes: bool = False) -> Image.Image:
-    """As it is shown; of 16-bit colour PIL takes the upper bytes, or else the lower."""
-    with _open(encoded) as image:
-        if lower_bytes:
-            image.tile = [_swapped(tile) for tile in image.tile]
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return image
-
-
-def _wide_colour(encoded: bytes) -> UInt16[np.ndarray, "height width 3"] | None:
-    """The values of 16-bit colour, which PIL can read but by halves; None of others."""
-    with _open(encoded) as image:
-        if not _WIDE_COLOUR.fullmatch(_raw_mode(image)):
-            return None
-    upper, lower = (
-        np.asarray(_load(encoded, lower_bytes=half))[..., :3] for half in (False, True)
-    )
-    return upper.astype(np.uint16) << 8 | lower
-
-
-def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the values lie in the file, in PIL's words; "" where a codec knows."""
-    arguments = image.tile[0][3] if image.tile else ""
-    first = arguments if isinstance(arguments, str) else (arguments or ("",))[0]
-    return first if isinstance(first, str) else ""
-
-
-def _swapped(tile: Any) -> Any:
-    """Taken for the other byte order, the upper byte is the lower."""
-    native = {"little": "L", "big": "B"}[sys.byteorder]
-    other = {"B": "L", "L": "B", "N": {"L": "B", "B": "L"}[native]}
-    *place, arguments = tile
-    if isinstance(arguments, str):
-        return type(tile)(*place, arguments[:-1] + other[arguments[-1]])
-    mode, *rest = arguments
-    return type(tile)(*place, (mode[:-1] + other[mode[-1]], *rest))
 
 
 def _pixels(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:

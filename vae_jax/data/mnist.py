@@ -15,7 +15,8 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from vae_jax.data import images, strokes
-from vae_jax.data.category import CategoryData, Progress, TestImages, validation_split
+from vae_jax.data.category import CategoryData, TestImages, validation_split
+from vae_jax.data.concurrency import Progress
 from vae_jax.data.layout import GOOD
 
 SIDE = 28

@@ -45,7 +45,7 @@ def sampled_normal_difference(
     explainer: Explainer, evidence: Evidence, images: Images
 ) -> Maps:
     """The mean map of `SAMPLES` draws of Eq. 4, which all images share."""
-    latents = explainer.model.encoder.latents
+    latents = explainer.model.latents
     draws = jax.random.normal(jax.random.key(0), (SAMPLES, latents))
     explain = functools.partial(
         attention.attention_maps,

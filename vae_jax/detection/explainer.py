@@ -39,7 +39,7 @@ class Explainer:
 
 def at_posterior_mean(model: VAE, variables: Variables, images: Images) -> VAEOutput:
     """The network's output without noise, so that it does not depend on a draw."""
-    noise = jnp.zeros((len(images), model.encoder.latents))
+    noise = jnp.zeros((len(images), model.latents))
     return cast(VAEOutput, model.apply(variables, images, noise=noise))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from vae_jax import losses, models, objectives, train
 from vae_jax.data import pipeline
@@ -37,7 +37,7 @@ def initial_pixel_bias(
 def train_vae(
     explainer: Explainer,
     normal: ImageSource,
-    held_out: HostImages,
+    held_out: UInt8[np.ndarray, "held_out size size channel"],
     *,
     epochs: int,
     batch_size: int,

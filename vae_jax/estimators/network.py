@@ -102,7 +102,7 @@ def _train(
 
     def loss_fn(params, model_state, batch, *, key, step):
         del step
-        noise = jax.random.normal(key, (batch_size, model.encoder.latents))
+        noise = jax.random.normal(key, (batch_size, model.latents))
         output = cast(
             models.VAEOutput,
             model.apply({"params": params["vae"]}, batch, noise=noise),

@@ -1,5 +1,6 @@
 """The variational autoencoder, and the networks that the experiments use."""
 
+import inspect
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -31,17 +32,24 @@ class VAEOutput(NamedTuple):
 class VAE(nn.Module):
     """An encoder of images into a diagonal normal, and a decoder of its samples.
 
-    The encoder has a field `latents`, the decoder `image_shape` (height, width,
-    channel); both take `train`, which only batch norm heeds.
+    Any Linen modules will do. The encoder has a field `latents` and maps images to mean
+    and log-variance; the decoder has a field `image_shape` (height, width, channel) and
+    maps latents to logits or means. One that takes `train`, for batch norm or dropout,
+    is told it.
     """
 
     encoder: nn.Module
     decoder: nn.Module
 
     @property
+    def latents(self) -> int:
+        """Dimensions of the latent space."""
+        return _field(self.encoder, "latents", "an encoder", "int")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the images that the network is built for."""
-        return self.decoder.image_shape
+        return _field(self.decoder, "image_shape", "a decoder", "tuple[int, int, int]")
 
     def __call__(
         self,
@@ -75,13 +83,29 @@ class VAE(nn.Module):
                 f"VAE: this network is built for images of shape {self.image_shape}, "
                 f"got {images.shape[1:]}; resize the images or build it for theirs."
             )
-        return self.encoder(images, train=train)
+        return Posterior(*_run(self.encoder, images, train=train))
 
     def decode(
         self, latents: Float[Array, "batch latent"], *, train: bool = False
     ) -> Float[Array, "batch height width channel"]:
         """Logits or means of the images, raw."""
-        return self.decoder(latents, train=train)
+        return _run(self.decoder, latents, train=train)
+
+
+def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
+    found = getattr(module, name, None)
+    if found is None:
+        raise ValueError(
+            f"VAE: {who} must have a field {name}, got {type(module).__name__} without "
+            f"one; add a line `{name}: {kind} = ...` to it."
+        )
+    return found
+
+
+def _run(module: nn.Module, inputs: Array, *, train: bool) -> Any:
+    """Its output; a module that knows no `train` behaves alike in both."""
+    known = inspect.signature(type(module).__call__).parameters
+    return module(inputs, train=train) if "train" in known else module(inputs)
 
 
 def init(
@@ -112,7 +136,7 @@ def init(
     initial = model.lazy_init(
         key,
         jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32),
-        noise=jax.ShapeDtypeStruct((1, model.encoder.latents), jnp.float32),
+        noise=jax.ShapeDtypeStruct((1, model.latents), jnp.float32),
         mutable=["params", "batch_stats"],
     )
     variables: dict[str, Any] = dict(initial)

@@ -1,7 +1,7 @@
 """The attention disentanglement loss as a term beside any objective."""
 
 import dataclasses
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +58,14 @@ class AttentionTerm:
                 return jnp.broadcast_to(jnp.arange(latents), mean.shape)
 
 
+class Overlap(NamedTuple):
+    """The attention loss of a batch, and what share of its maps is empty."""
+
+    mean: Float[Array, ""]
+    empty: Float[Array, ""]
+    """Of these maps the loss is 0 although nothing is disentangled."""
+
+
 def explained_output(
     model: models.VAE,
     variables: PyTree,
@@ -66,8 +74,8 @@ def explained_output(
     term: AttentionTerm | None,
     *,
     key: PRNGKeyArray,
-) -> tuple[models.VAEOutput, dict[str, Any], Float[Array, ""] | None]:
-    """Output, new model state, and the mean overlap of the chosen maps, if any are."""
+) -> tuple[models.VAEOutput, dict[str, Any], Overlap | None]:
+    """Output, new model state, and the overlap of the chosen maps, if any are."""
     mutable = [name for name in variables if name != "params"]
     if term is None:
         passed = model.apply(
@@ -89,7 +97,8 @@ def explained_output(
     maps = explained.maps(term.choose(explained.output.mean, key=key))
     first, second = np.triu_indices(maps.shape[1], 1)
     overlap = losses.attention_disentanglement(maps[:, first], maps[:, second])
-    return explained.output, explained.state, overlap.mean()
+    found = Overlap(overlap.mean(), attention.empty_share(maps))
+    return explained.output, explained.state, found
 
 
 def _latents_and_output(

@@ -45,7 +45,7 @@ def init_params(
     if isinstance(objective, FactorVAE):
         variables = models.init_discriminator(
             objective.discriminator,
-            latents=model.encoder.latents,
+            latents=model.latents,
             key=discriminator_key,
         )
         params["discriminator"] = variables["params"]
@@ -76,7 +76,8 @@ def make_loss_fn(
     `default_hyper`, which it is by default.
 
     The metrics are the objective without the discriminator's loss, its parts, and the
-    plain negative ELBO (beta 1), in nats.
+    plain negative ELBO (beta 1), in nats; with the attention loss the mean overlap and
+    the share of empty maps, see `attention.empty_share`.
     """
     usual = default_hyper(objective, attention_term)
 
@@ -101,8 +102,9 @@ def make_loss_fn(
         value = terms.distortion.mean() + penalty.value
         metrics = penalty.metrics | _plain_metrics(terms)
         if overlap is not None:
-            value += hyper["attention"] * overlap
-            metrics["attention_overlap"] = overlap
+            value += hyper["attention"] * overlap.mean
+            metrics["attention_overlap"] = overlap.mean
+            metrics["empty_maps"] = overlap.empty
         metrics["objective"] = value
         return value + penalty.adversary, train.Aux(metrics, model_state)
 
@@ -118,7 +120,7 @@ def _batches(
 
 
 def _noise(model: models.VAE, images: Array, key: PRNGKeyArray) -> Array:
-    return jax.random.normal(key, (len(images), model.encoder.latents))
+    return jax.random.normal(key, (len(images), model.latents))
 
 
 def _sample(

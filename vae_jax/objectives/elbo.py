@@ -22,7 +22,7 @@ def make_elbo_loss_fn(
     def loss_fn(params, model_state, batch, *, key, step):
         del step
         images = batch["image"]
-        noise = jax.random.normal(key, (len(images), model.encoder.latents))
+        noise = jax.random.normal(key, (len(images), model.latents))
         output, model_state = model.apply(
             {"params": params, **model_state},
             images,

@@ -1,9 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.disentanglement.strongest_maps import empty_share, strongest_maps
+from experiments.disentanglement.strongest_maps import (
+    share_of_empty_maps,
+    strongest_maps,
+)
 from vae_jax import attention, factor_images, models
 
 TAP = "relu4"
@@ -34,8 +39,11 @@ def test_the_map_of_a_latent_that_sees_nothing_is_empty(data, model, params):
     }
     encoder = {**params["encoder"], "heads": {**heads, "mean": deaf}}
     changed = {**params, "encoder": encoder}
-    assert empty_share(model, params, data, tap=TAP, rule=attention.PAPER) == 0
-    assert empty_share(model, changed, data, tap=TAP, rule=attention.PAPER) == 0.5
+    share = functools.partial(
+        share_of_empty_maps, model, data=data, tap=TAP, rule=attention.PAPER
+    )
+    assert share(params=params) == 0
+    assert share(params=changed) == 0.5
     images = data.images(jnp.arange(4))
     maps, latents = strongest_maps(
         model, changed, images, tap=TAP, rule=attention.PAPER

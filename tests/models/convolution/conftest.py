@@ -1,5 +1,7 @@
 """Sums of products against float64, and the derivatives that are such sums."""
 
+import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -7,31 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-
-def rounding(size, terms, dtype):
-    """The largest error of a sum of `terms` products, `size` in absolute value.
-
-    In whatever order they are added, a term takes part in n roundings at most, one of
-    its product and the others of partial sums, each by a relative u = eps / 2. So
-    |error| <= n u sum|terms| (Higham 2002, Accuracy and Stability of Numerical
-    Algorithms, section 3.1). Those of terms drawn at random are independent and of mean
-    0: they exceed 6 sqrt(n) u sum|terms| with probability below 2 exp(-18) (Higham and
-    Mary 2019, SIAM J. Sci. Comput. 41).
-    """
-    unit = float(jnp.finfo(dtype).eps) / 2
-    return np.minimum(terms, 6 * np.sqrt(terms)) * unit * size
+RULE = Path(__file__).parents[2] / "rounding.py"
+rounding = runpy.run_path(str(RULE))["rounding"]
 
 
 def largest_error(found, exact, size, terms):
     """Of `found`, kept in its dtype after sums in at least float32."""
-    bound = rounding(size, terms, jnp.promote_types(found.dtype, jnp.float32))
-    if jnp.finfo(found.dtype).bits < 32:
-        bound = bound + rounding(np.abs(exact) + bound, 1, found.dtype)
-    return bound + rounding(size, terms, np.float64)  # the reference is rounded too
+    wide = jnp.promote_types(found.dtype, jnp.float32)
+    bound = rounding(size, terms, at_random=True, dtype=wide)
+    if found.dtype != wide:
+        bound = bound + rounding(np.abs(exact) + bound, 1, dtype=found.dtype)
+    # The reference is rounded too.
+    return bound + rounding(size, terms, at_random=True, dtype=np.float64)
 
 
 def assert_sums(found, exact, *arguments):
-    """That `found` is `exact(*arguments)` but for rounding.
+    """That `found` is `exact(*arguments)` in float64 but for rounding.
 
     Every output of `exact` is a sum of products of the arguments: of their absolute
     values, it is the size of the terms, and of ones their number.
@@ -46,7 +39,7 @@ def assert_sums(found, exact, *arguments):
     for ours, (wanted, *sum_of_terms) in zip(
         jax.tree.leaves(found), leaves, strict=True
     ):
-        assert ours.shape == wanted.shape
+        assert (ours.shape, ours.dtype) == (wanted.shape, arguments[0].dtype)
         bound = largest_error(ours, wanted, *sum_of_terms)
         error = np.abs(np.asarray(ours, np.float64) - wanted)
         np.testing.assert_array_less(error, np.maximum(bound, np.finfo(float).tiny))

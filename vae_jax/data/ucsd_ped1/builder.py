@@ -17,8 +17,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from vae_jax.data import images, prepared
-from vae_jax.data.category import Progress
-from vae_jax.data.concurrency import in_threads
+from vae_jax.data.concurrency import Progress, in_threads
 from vae_jax.data.layout import GOOD, fingerprint
 from vae_jax.data.ucsd_ped1.layout import LABEL_FILE, Clip, find_root, list_clips
 

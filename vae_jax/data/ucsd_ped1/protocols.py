@@ -11,13 +11,12 @@ from jaxtyping import Int
 from vae_jax.data.category import (
     CategoryData,
     DecodedOnDemand,
-    Progress,
-    Tally,
     TestImages,
     decode_all,
     load_test,
     validation_split,
 )
+from vae_jax.data.concurrency import Progress, Tally
 from vae_jax.data.prepared import Record, Records, open_split
 from vae_jax.data.ucsd_ped1.builder import prepare
 

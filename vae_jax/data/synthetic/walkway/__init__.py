@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from vae_jax.data import drawing, synthetic
 from vae_jax.data.drawing import Field
-from vae_jax.data.synthetic.walkway import camera, figures
+from vae_jax.data.synthetic.walkway import camera, figures, furniture
 from vae_jax.data.synthetic.walkway.figures import Looks, Part, Point, Pose
 
 __all__ = ["TEST_CLIPS", "VERSION", "Frame", "render_clip", "write_walkway"]
@@ -151,10 +151,10 @@ def _background(seed: int) -> Field:
     """The scene of all clips, without anybody in it."""
     rng = np.random.default_rng((seed, 0))
     plants = [
-        figures.bush(rng, np.array([x, 0.0, z]))
+        furniture.bush(rng, np.array([x, 0.0, z]))
         for x, z in ((-4.9, 15.5), (-5.5, 24.0), (-4.8, 33.0), (5.2, 22.0), (5.0, 35.0))
     ]
-    things = [*plants, figures.lamp(np.array([3.9, 0.0, 27.0]))]
+    things = [*plants, furniture.lamp(np.array([3.9, 0.0, 27.0]))]
     return camera.paint(
         camera.draw_ground(rng), things, is_marked=[False] * len(things)
     ).picture
