@@ -30,7 +30,7 @@ def measure(
     *,
     seconds: float,
     observe: Callable[[], Figures] = dict,
-    after_each: Callable[[Figures], None] = lambda found: None,
+    after_each: Callable[[Figures], Any] = lambda found: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Figures:
     """{"sections": figures by name, "failed": the same, "left_out": names}.

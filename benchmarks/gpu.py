@@ -35,7 +35,6 @@ from benchmarks.budget import Section
 from experiments.dsprites import PRESETS, Config
 from vae_jax import train
 
-DTYPES = ("float32", "bfloat16")
 SAVING = 20.0
 """Seconds of the time that are kept for the checkpoint of a sweep that is stopped."""
 PACKAGES = ["jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
@@ -45,6 +44,8 @@ PACKAGES = ["jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"]
 class Sizes:
     """How much of everything."""
 
+    dtypes: tuple[str, ...]
+    """Of training and maps."""
     batch_sizes: Mapping[str, int]
     """Images in an update, by network."""
     image_size: int
@@ -69,6 +70,7 @@ def _sweep(**changes: Any) -> Config:
 
 
 FULL = Sizes(
+    dtypes=("float32", "bfloat16"),
     batch_sizes={"mnist": 128, "locatello": 64, "resnet18": 64},
     image_size=256,
     calls=20,
@@ -87,6 +89,7 @@ FULL = Sizes(
 )
 _FEW = (1, 3, 20, 16, 16)
 TINY = Sizes(
+    dtypes=("bfloat16",),
     batch_sizes={"mnist": 2, "locatello": 2, "resnet18": 2},
     image_size=64,
     calls=1,
@@ -126,7 +129,7 @@ def sections(sizes: Sizes, *, workdir: str | None) -> list[Section]:
             needs=60,
         )
         for network, batch_size in sizes.batch_sizes.items()
-        for dtype in DTYPES
+        for dtype in sizes.dtypes
     ]
     maps = [
         Section(
@@ -139,7 +142,7 @@ def sections(sizes: Sizes, *, workdir: str | None) -> list[Section]:
             ),
             needs=40,
         )
-        for dtype in DTYPES
+        for dtype in sizes.dtypes
     ]
     runs = [
         Section(
@@ -189,11 +192,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", help="of the sweep, for its checkpoints")
     args = parser.parse_args(argv)
     train.keep_freed_memory()
+    if args.tiny:
+        # Compiled fast rather than to run fast.
+        jax.config.update("jax_disable_most_optimizations", True)
     about = {
         "tiny": args.tiny,
         "minutes": args.minutes,
         "devices": jax.device_count(),
-        "matmul_precision": jax.config.jax_default_matmul_precision,
     }
 
     def record(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
 from vae_jax import train
 from vae_jax.data import images as pictures
@@ -22,7 +22,7 @@ from vae_jax.detection.networks import Likelihood, Network, build_explainer
 from vae_jax.detection.training import SELECTED_BY, train_vae
 from vae_jax.software import versions
 
-NativeImages = UInt8[np.ndarray, "image height width channel"]
+NativeImages = Shaped[np.ndarray, "..."]
 
 
 def fit(
@@ -180,18 +180,16 @@ def _from_array(images: np.ndarray, size: int, share: float, seed: int) -> _Prep
             f"3 channels, got {images.dtype} of shape {list(images.shape)}; scale "
             "[0, 1] by 255 and round, and move or add the channel axis."
         )
-    digest = hashlib.sha256(repr(images.shape).encode())
-    digest.update(np.ascontiguousarray(images).data)
+    names = [f"image {number}" for number in range(len(images))]
+    kept, held_out = validation_split(names, share=share, seed=seed)
     resized = np.stack(
         [
-            pictures.resize(image, size, name=f"image {number}")
-            for number, image in enumerate(images)
+            pictures.resize(image, size, name=name)
+            for image, name in zip(images, names, strict=True)
         ]
-        or [np.zeros((size, size, 1), np.uint8)]
     )
-    kept, held_out = validation_split(
-        [str(number) for number in range(len(images))], share=share, seed=seed
-    )
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).data)
     _, height, width, _ = images.shape
     about = _about(kept, held_out, digest.hexdigest(), (height, width))
     return _Prepared(resized[kept], resized[held_out], about)

@@ -2,13 +2,13 @@
 
 import functools
 import math
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from vae_jax import losses, models
 from vae_jax.detection.explainer import Explainer
@@ -105,7 +105,7 @@ def _build_model(
     return model
 
 
-def _identity(values: Array) -> Array:
+def _identity(values: Any) -> Any:
     return values
 
 

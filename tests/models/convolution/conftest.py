@@ -1,7 +1,6 @@
 """Sums of products against float64, and the derivatives that are such sums."""
 
-import runpy
-from pathlib import Path
+import functools
 from types import SimpleNamespace
 
 import jax
@@ -9,11 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-RULE = Path(__file__).parents[2] / "rounding.py"
-rounding = runpy.run_path(str(RULE))["rounding"]
 
-
-def largest_error(found, exact, size, terms):
+def largest_error(found, exact, size, terms, *, rounding):
     """Of `found`, kept in its dtype after sums in at least float32."""
     wide = jnp.promote_types(found.dtype, jnp.float32)
     bound = rounding(size, terms, at_random=True, dtype=wide)
@@ -23,7 +19,7 @@ def largest_error(found, exact, size, terms):
     return bound + rounding(size, terms, at_random=True, dtype=np.float64)
 
 
-def assert_sums(found, exact, *arguments):
+def assert_sums(found, exact, *arguments, rounding):
     """That `found` is `exact(*arguments)` in float64 but for rounding.
 
     Every output of `exact` is a sum of products of the arguments: of their absolute
@@ -40,7 +36,7 @@ def assert_sums(found, exact, *arguments):
         jax.tree.leaves(found), leaves, strict=True
     ):
         assert (ours.shape, ours.dtype) == (wanted.shape, arguments[0].dtype)
-        bound = largest_error(ours, wanted, *sum_of_terms)
+        bound = largest_error(ours, wanted, *sum_of_terms, rounding=rounding)
         error = np.abs(np.asarray(ours, np.float64) - wanted)
         np.testing.assert_array_less(error, np.maximum(bound, np.finfo(float).tiny))
 
@@ -69,7 +65,9 @@ def second_derivatives(function):
 
 
 @pytest.fixture(scope="session")
-def sums():
+def sums(rounding):
     return SimpleNamespace(
-        check=assert_sums, first=first_derivatives, second=second_derivatives
+        check=functools.partial(assert_sums, rounding=rounding),
+        first=first_derivatives,
+        second=second_derivatives,
     )

@@ -5,6 +5,7 @@ examples: `FullGrid(sizes)` for all combinations in order, `labelled(classes)` f
 other set. They are jitted, and but for `dci_trees` can be vmapped over codes.
 """
 
+from vae_jax.metrics.disentanglement.agreement import Udr, relative_strength, udr
 from vae_jax.metrics.disentanglement.dci import (
     Dci,
     completeness_of,
@@ -37,16 +38,15 @@ from vae_jax.metrics.disentanglement.information import (
     modularity,
     modularity_of,
 )
-from vae_jax.metrics.disentanglement.irs import Irs, irs
 from vae_jax.metrics.disentanglement.protocol import REPRO2021, STANDARD, Protocol
+from vae_jax.metrics.disentanglement.robustness import Irs, irs
+from vae_jax.metrics.disentanglement.scoring import Suite, suite
 from vae_jax.metrics.disentanglement.separability import (
     Sap,
     explicitness,
     sap,
     sap_correlation,
 )
-from vae_jax.metrics.disentanglement.suite import Suite, suite
-from vae_jax.metrics.disentanglement.udr import Udr, relative_strength, udr
 from vae_jax.metrics.disentanglement.votes import (
     FactorVaeScore,
     beta_vae_score,

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Lasso
 
 from vae_jax.metrics import disentanglement as d
-from vae_jax.metrics.disentanglement.udr import lasso_weights
+from vae_jax.metrics.disentanglement.agreement import lasso_weights
 
 BOTH = pytest.mark.parametrize("similarity", ["lasso", "spearman"])
 

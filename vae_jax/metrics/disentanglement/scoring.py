@@ -32,8 +32,8 @@ from vae_jax.metrics.disentanglement.information import (
     mig_binned,
     modularity_of,
 )
-from vae_jax.metrics.disentanglement.irs import irs
 from vae_jax.metrics.disentanglement.protocol import STANDARD, Protocol
+from vae_jax.metrics.disentanglement.robustness import irs
 from vae_jax.metrics.disentanglement.separability import explicitness, sap
 from vae_jax.metrics.disentanglement.votes import beta_vae_score, factor_vae_score
 
