@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -64,17 +65,32 @@ def run(
     """
     config = parse(presets, sys.argv[1:] if args is None else args)
     with _one_line_errors(distributed=config.launch.distributed):
-        # Imported here: --help must answer at once and jax takes half a second.
-        from vae_jax import train
-
-        train.keep_freed_memory()
-        if config.launch.distributed:
-            train.initialize_distributed(
-                coordinator_address=config.launch.coordinator_address,
-                num_processes=config.launch.num_processes,
-                process_id=config.launch.process_id,
-            )
+        blame = _start(config.launch)
+    with _one_line_errors(distributed=config.launch.distributed, blame=blame):
         main(config)
+
+
+def _start(launch: Launch) -> Callable[[str], str]:
+    """Starts jax, in all processes; returns what to say of a failure from then on."""
+    # Read when jax is imported. Its warnings are not for who watches a run, such as one
+    # of every SIGTERM; its errors are.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if launch.coordinator_address:
+        # A proxy knows no way between the hosts of a run, and jax would only warn.
+        host = launch.coordinator_address.rpartition(":")[0]
+        os.environ.setdefault("no_grpc_proxy", host)
+        os.environ.setdefault("JAX_CHECK_PROXY_ENVS", "false")
+    # Imported here: --help must answer at once and jax takes half a second.
+    from experiments.launch import console, processes
+    from vae_jax import train
+
+    train.keep_freed_memory()
+    if launch.distributed:
+        processes.join(
+            launch.coordinator_address, launch.num_processes, launch.process_id
+        )
+    console.say(processes.describe())
+    return processes.blame if launch.distributed else str
 
 
 def run_tool(
@@ -92,22 +108,32 @@ def run_tool(
 
 
 @contextlib.contextmanager
-def _one_line_errors(*, distributed: bool = False) -> Iterator[None]:
+def _one_line_errors(
+    *, distributed: bool = False, blame: Callable[[str], str] = str
+) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if os.environ.get("VAE_JAX_TRACEBACK"):
             raise
-        _stop(error, distributed=distributed)
+        _stop(error, distributed=distributed, blame=blame)
+    except KeyboardInterrupt:
+        if os.environ.get("VAE_JAX_TRACEBACK"):
+            raise
+        print("stopped by Ctrl-C", file=sys.stderr, flush=True)
+        sys.exit(128 + signal.SIGINT)
 
 
-def _stop(error: Exception, *, distributed: bool) -> NoReturn:
+def _stop(
+    error: Exception, *, distributed: bool, blame: Callable[[str], str]
+) -> NoReturn:
     """Says in one line what went wrong, and ends this process."""
     reason = str(error).strip() or repr(error)
     if not isinstance(error, ValueError | OSError | FloatingPointError):
         # Not one that we expect: its name helps, and so would its traceback.
         reason = f"{type(error).__name__}: {reason}"
-    line = f"error: {reason.splitlines()[0]} (VAE_JAX_TRACEBACK=1 shows where)"
+    reason = blame(reason.splitlines()[0])
+    line = f"error: {reason} (VAE_JAX_TRACEBACK=1 shows where)"
     if distributed:
         # The others wait for this process; without its goodbye they end too.
         print(line, file=sys.stderr, flush=True)

@@ -2,11 +2,13 @@ import functools
 import inspect
 
 import flax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vae_jax import models
 from vae_jax.models import init, mnist_vae, ped1_vae, resnet18_vae, small_vae
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.vae import VAE
@@ -245,3 +247,62 @@ def test_mnist_network_agrees_with_torch():
 
     for ours, expected in zip(output, theirs, strict=True):
         np.testing.assert_allclose(ours, expected.numpy(), atol=1e-5)
+
+
+class OneLayer(nn.Module):
+    """An encoder that forgets to split its last layer."""
+
+    latents: int = 3
+
+    @nn.compact
+    def __call__(self, images):
+        return nn.Dense(2 * self.latents)(images.reshape(len(images), -1))
+
+
+class Halves(OneLayer):
+    """One that splits it, and knows nothing of `train`."""
+
+    @nn.compact
+    def __call__(self, images):
+        return jnp.split(super().__call__(images), 2, axis=1)
+
+
+class Linear(nn.Module):
+    """A decoder that knows nothing of `train` either."""
+
+    image_shape: tuple[int, int, int] = (4, 4, 1)
+
+    @nn.compact
+    def __call__(self, latents):
+        return nn.Dense(16)(latents).reshape(-1, *self.image_shape)
+
+
+def test_any_encoder_and_decoder_make_a_vae():
+    model = models.VAE(Halves(), Linear())
+    assert (model.latents, model.image_shape) == (3, (4, 4, 1))
+    variables = models.init(model, key=jax.random.key(0))
+    images, noise = jnp.ones((2, 4, 4, 1)), jnp.zeros((2, 3))
+    output = model.apply(variables, images, noise=noise, train=True)
+    assert output.decoded.shape == images.shape
+    np.testing.assert_array_equal(output.latents, output.mean)
+
+
+def test_an_encoder_that_does_not_split_its_layer_is_refused_for_any_batch():
+    """Also for two images, whose rows would unpack as mean and log-variance."""
+    model = models.VAE(OneLayer(), Linear())
+    for batch in (1, 2, 3):
+        with pytest.raises(ValueError, match="encoder OneLayer must return mean and"):
+            model.init(
+                jax.random.key(0),
+                jnp.ones((batch, 4, 4, 1)),
+                noise=jnp.zeros((batch, 3)),
+            )
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [((Linear(), Linear()), "latents"), ((Halves(), Halves()), "image_shape")],
+)
+def test_a_missing_field_is_named(parts, field):
+    with pytest.raises(ValueError, match=f"must have a field {field}, got "):
+        models.init(models.VAE(*parts), key=jax.random.key(0))

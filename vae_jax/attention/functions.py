@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
-import numpy as np
 from jaxtyping import Array, Float
 
 from vae_jax.attention.scores import Images
-from vae_jax.models.blocks import Posterior, tap
+from vae_jax.models.blocks import Posterior, as_posterior, tap
 
 Params = Any
 """The arrays of a network, as a pytree of any kind."""
@@ -27,7 +25,8 @@ def from_functions(
     And for all else here that takes a model, but `layers`. Its variables are
     `{"params": params}`: of flax.nnx the state of `nnx.split`, of equinox the arrays of
     `eqx.partition`; the functions put the network together again (`nnx.merge`,
-    `eqx.combine`) and run it as in evaluation. Models of the same functions are equal.
+    `eqx.combine`) and run it as in evaluation (an nnx model is split after `.eval()`).
+    Models of the same functions are equal.
 
     Args:
         features: From images to the activation that is the tap "features"; or a
@@ -70,7 +69,8 @@ class FunctionModel(nn.Module):
         activation = images
         for name, stage in self.stages:
             activation = tap(self, name, stage(self._params(), activation))
-        return _two_of_a_shape(self.posterior(self._params(), activation))
+        found = self.posterior(self._params(), activation)
+        return as_posterior("from_functions: posterior", found)
 
     def decode(self, latents: Float[Array, "batch latent"]) -> Array:
         """Whatever the function for it returns."""
@@ -84,15 +84,3 @@ class FunctionModel(nn.Module):
     def _params(self) -> Params:
         (params,) = self.get_variable("params", "tree")
         return params
-
-
-def _two_of_a_shape(found: Any) -> Posterior:
-    shapes = jax.tree.map(np.shape, found)
-    # An array of two rows is no sequence, though it would unpack like one.
-    is_pair = isinstance(found, Sequence) and len(found) == 2
-    if not (is_pair and shapes[0] == shapes[1] and len(shapes[0]) == 2):
-        raise ValueError(
-            "from_functions: posterior must return mean and log-variance, each [batch "
-            f"latent], got {shapes}; split the output of a single layer in two."
-        )
-    return Posterior(*found)

@@ -16,7 +16,7 @@ from vae_jax.detection.batches import HostImages
 from vae_jax.detection.choice import artificial_defects, choose
 from vae_jax.detection.detector import FittedDetector, make_detector
 from vae_jax.detection.evidence import gather_evidence
-from vae_jax.detection.explainer import require_taps
+from vae_jax.detection.explainer import Explainer, Variables, require_taps
 from vae_jax.detection.methods import DEFAULT_METHOD, make_maps
 from vae_jax.detection.networks import Likelihood, Network, build_explainer
 from vae_jax.detection.training import SELECTED_BY, train_vae
@@ -85,62 +85,42 @@ def fit(
         else _from_array(images, image_size, validation_share, seed)
     )
     train.check_batch_size(batch_size, train.data_mesh())
-    _, _, _, channels = prepared.held_out.shape
-    explainer = build_explainer(
-        network,
-        image_size=image_size,
-        channels=channels,
-        latents=latents,
-        width=16,
-        likelihood=likelihood,
-        noise_scale=0.1,
-        tap=tap,
-        blur=blur,
-    )
+    built = {
+        "network": network,
+        "image_size": image_size,
+        "latents": latents,
+        "likelihood": likelihood,
+        "tap": tap,
+        "blur": blur,
+        **_NETWORK,
+    }
+    explainer = build_explainer(**built, channels=prepared.held_out.shape[-1])
     require_taps(explainer, [tap])
-    training: dict[str, Any] = {
+    trained = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
         "beta": beta,
-        "warmup_steps": 50,
-        "ema_decay": 0.99,
-        "evaluations": 10,
         "seed": seed,
+        **_TRAINING,
     }
-    told = training | {
-        "network": network,
-        "image_size": image_size,
-        "latents": latents,
-        "likelihood": likelihood,
-    }
+    told = built | trained | {"augmentation": repr(augmentation)}
     variables = train_vae(
         explainer,
         prepared.normal,
         prepared.held_out,
-        **training,
+        **trained,
         augmentation=augmentation,
-        checkpoints=_checkpoints(workdir, told, augmentation, prepared),
+        checkpoints=_checkpoints(workdir, told, prepared),
         progress=progress,
     )
-    evidence = gather_evidence(explainer, variables, prepared.normal)
-    pasted = artificial_defects(prepared.held_out, seed=seed)
-    explainer = choose(explainer, evidence, pasted)
-    maps = make_maps([DEFAULT_METHOD], explainer, evidence, prepared.held_out)
-    return make_detector(
-        explainer,
-        evidence,
-        held_out=prepared.held_out,
-        held_out_maps=maps[DEFAULT_METHOD],
-        about={
-            "method": explainer.choice,
-            "tap": tap,
-            "settings": told,
-            "data": prepared.about,
-            "versions": versions(),
-        },
-    )
+    return _finish(explainer, variables, prepared, told)
+
+
+_NETWORK: dict[str, Any] = {"width": 16, "noise_scale": 0.1}
+_TRAINING: dict[str, Any] = {"warmup_steps": 50, "ema_decay": 0.99, "evaluations": 10}
+"""What `fit` asks nobody for; those who go the steps themselves may choose."""
 
 
 class _Prepared(NamedTuple):
@@ -205,19 +185,36 @@ def _about(normal: Any, held_out: Any, sha256: str, native_size: Any) -> dict[st
 
 
 def _checkpoints(
-    workdir: str | Path | None,
-    told: dict[str, Any],
-    augmentation: Augmentation,
-    prepared: _Prepared,
+    workdir: str | Path | None, told: dict[str, Any], prepared: _Prepared
 ) -> train.Checkpoints | None:
     if workdir is None:
         return None
     return train.Checkpoints(
         Path(workdir).expanduser(),
-        config={
-            "settings": told,
-            "augmentation": repr(augmentation),
-            "data": prepared.about,
-        },
+        config={"settings": told, "data": prepared.about},
+        may_change=["settings.tap", "settings.blur"],
         best_by=SELECTED_BY,
+    )
+
+
+def _finish(
+    explainer: Explainer, variables: Variables, prepared: _Prepared, told: dict
+) -> FittedDetector:
+    """From a trained network to a detector that has chosen its map."""
+    evidence = gather_evidence(explainer, variables, prepared.normal)
+    pasted = artificial_defects(prepared.held_out, seed=told["seed"])
+    explainer = choose(explainer, evidence, pasted)
+    maps = make_maps([DEFAULT_METHOD], explainer, evidence, prepared.held_out)
+    return make_detector(
+        explainer,
+        evidence,
+        held_out=prepared.held_out,
+        held_out_maps=maps[DEFAULT_METHOD],
+        about={
+            "method": explainer.choice,
+            "tap": explainer.tap,
+            "settings": told,
+            "data": prepared.about,
+            "versions": versions(),
+        },
     )

@@ -2,12 +2,13 @@
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Literal, NamedTuple, assert_never
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, assert_never
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -21,6 +22,23 @@ class Posterior(NamedTuple):
 
     mean: Float[Array, "batch latent"]
     logvar: Float[Array, "batch latent"]
+
+
+def as_posterior(who: str, found: Any) -> Posterior:
+    """Mean and log-variance of what an encoder returned.
+
+    Raises:
+        ValueError: from `who`, if that is anything but two arrays [batch latent].
+    """
+    shapes = jax.tree.map(np.shape, found)
+    # An array of two rows is no sequence, though it would unpack like one.
+    is_pair = isinstance(found, Sequence) and len(found) == 2
+    if not (is_pair and shapes[0] == shapes[1] and len(shapes[0]) == 2):
+        raise ValueError(
+            f"{who} must return mean and log-variance, each [batch latent], got "
+            f"{shapes}; split the output of a single layer in two."
+        )
+    return Posterior(*found)
 
 
 def tap(module: nn.Module, name: str, activation: jax.Array) -> jax.Array:

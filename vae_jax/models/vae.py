@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vae_jax.distributions import reparameterise
-from vae_jax.models.blocks import Norm, Posterior
+from vae_jax.models.blocks import Norm, Posterior, as_posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
 from vae_jax.models.resnet import ResNetEncoder
@@ -76,14 +76,16 @@ class VAE(nn.Module):
         """q(latent | image).
 
         Raises:
-            ValueError: if the images are not of the shape that the network draws.
+            ValueError: if the images are not of the shape that the network draws, or
+                the encoder returns no mean and log-variance.
         """
         if images.shape[1:] != self.image_shape:
             raise ValueError(
                 f"VAE: this network is built for images of shape {self.image_shape}, "
                 f"got {images.shape[1:]}; resize the images or build it for theirs."
             )
-        return Posterior(*_run(self.encoder, images, train=train))
+        found = _run(self.encoder, images, train=train)
+        return as_posterior(f"VAE: the encoder {type(self.encoder).__name__}", found)
 
     def decode(
         self, latents: Float[Array, "batch latent"], *, train: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from vae_jax import attention, losses, models, train
@@ -83,6 +84,7 @@ def make_loss_fn(
 
     def loss_fn(params, model_state, batch, *, key, step, hyper: Hyper | None = None):
         hyper = usual if hyper is None else hyper
+        _require_inputs(objective, params, batch)
         _require_names(usual, hyper)
         noise_key, pair_key, second_key, own_key = jax.random.split(key, 4)
         images, others = _batches(objective, batch)
@@ -138,6 +140,25 @@ def _plain_metrics(terms: losses.NegativeElbo) -> dict[str, Array]:
         "rate": terms.rate.mean(),
         "negative_elbo": terms.loss.mean(),
     }
+
+
+def _require_inputs(objective: Objective, params: PyTree, batch: PyTree) -> None:
+    """Raises ValueError unless they are those that a loss function takes."""
+    parts = ["vae", *(["discriminator"] if isinstance(objective, FactorVAE) else [])]
+    found = sorted(params) if isinstance(params, Mapping) else type(params).__name__
+    if not set(parts) <= set(found) or "params" in params["vae"]:
+        raise ValueError(
+            "make_loss_fn: params must hold the parameters of "
+            f"{' and '.join(parts)} by name, without a level 'params', got {found}; "
+            "begin with init_params()."
+        )
+    images = batch.get("image") if isinstance(batch, Mapping) else None
+    if images is None or not jnp.issubdtype(images.dtype, jnp.floating):
+        what = type(batch).__name__ if images is None else f"them as {images.dtype}"
+        raise ValueError(
+            "make_loss_fn: batch must be a mapping that holds floating-point images in "
+            f'[0, 1] as "image", got {what}; divide 8-bit images by 255.'
+        )
 
 
 def _require_names(names: Mapping[str, float], hyper: Hyper) -> None:

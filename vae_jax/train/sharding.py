@@ -13,10 +13,13 @@ def initialize_distributed(
     coordinator_address: str | None = None,
     num_processes: int | None = None,
     process_id: int | None = None,
+    shutdown_timeout_seconds: int = 300,
 ) -> None:
     """Joins this process to the others of the run; call it before any other use of jax.
 
-    Without arguments jax asks the environment (TPU pod, SLURM, Open MPI, Kubernetes).
+    Without the first three arguments jax asks the environment (TPU pod, SLURM, Open
+    MPI, Kubernetes). A process that is done waits `shutdown_timeout_seconds` for the
+    others to be; longer, and jax aborts them.
 
     Raises:
         ValueError: Some but not all of the three arguments were given.
@@ -30,7 +33,9 @@ def initialize_distributed(
             f"must be given together or not at all, got {arguments}."
         )
     try:
-        jax.distributed.initialize(*arguments)
+        jax.distributed.initialize(
+            *arguments, shutdown_timeout_seconds=shutdown_timeout_seconds
+        )
     except (RuntimeError, ValueError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ConnectionError(
