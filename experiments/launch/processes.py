@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import errno
+import logging
 import os
 import re
 import signal
@@ -13,12 +14,15 @@ import threading
 from collections.abc import Iterator
 
 import jax
-from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from vae_jax import train
 
 _PATIENCE = 280  # s; after 300 s jax would abort, with a stack trace
 _SHUTDOWN = 3600  # s; the first process may still draw when the others are done
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
 _LOST = re.compile(
     r"\bgloo\b|\bnccl|barrier|heartbeat|UNAVAILABLE|DEADLINE_EXCEEDED"
     r"|Connection (reset|closed|refused)|Socket closed",
@@ -27,8 +31,8 @@ _LOST = re.compile(
 """In what libraries say of an exchange that another process no longer takes part in."""
 
 
-def join(address: str | None, number: int | None, index: int | None) -> str:
-    """Joins the others; from then on Ctrl-C, like SIGTERM, stops all. Returns `name()`.
+def join(address: str | None, number: int | None, index: int | None) -> None:
+    """Joins the others; from then on Ctrl-C, like SIGTERM, stops all of them.
 
     The arguments are those of `train.initialize_distributed`.
 
@@ -40,6 +44,8 @@ def join(address: str | None, number: int | None, index: int | None) -> str:
     where = f" at {address}" if address else ""
     if address and index == 0:
         _require_free_port(address)
+    if address:
+        _go_past_proxies(address)
     print(f"{this} joins the others{where}", file=sys.stderr, flush=True)
     late = f"error: {this} waited {_PATIENCE} s for the others{where}; " + (
         "start the same command on every host, see docs/pods.md."
@@ -51,11 +57,10 @@ def join(address: str | None, number: int | None, index: int | None) -> str:
             process_id=index,
             shutdown_timeout_seconds=_SHUTDOWN,
         )
-    # A first exchange shows at once that the network lets them, and gloo's greeting
-    # does not fall into what is shown later.
+    # Shows at once whether the network lets them, and gloo's greetings do not fall into
+    # what is shown later.
     with _without_greetings():
-        multihost_utils.sync_global_devices("joined")
-    return name()
+        _exchange()
 
 
 def name() -> str:
@@ -106,6 +111,27 @@ def _require_free_port(address: str) -> None:
                     "--coordinator-address: the port of process 0 must be free, got "
                     f"{address}, where something listens; end it or take another port."
                 ) from error
+
+
+def _go_past_proxies(address: str) -> None:
+    """Reaches process 0 directly: by a proxy jax would wait for it in vain."""
+    if any(variable.lower() in _PROXIES for variable in os.environ):
+        os.environ["no_grpc_proxy"] = address.rpartition(":")[0]
+        # It warns of what is mended here.
+        logging.getLogger("jax._src.distributed").addFilter(
+            lambda record: "proxy" not in record.getMessage()
+        )
+
+
+def _exchange() -> None:
+    """A sum over all devices of all processes."""
+    mesh = train.data_mesh()
+    ones = np.ones(jax.local_device_count(), np.int32)
+    over_all = NamedSharding(mesh, PartitionSpec("data"))
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(
+        jax.make_array_from_process_local_data(over_all, ones)
+    )
+    assert int(total) == jax.device_count()
 
 
 @contextlib.contextmanager

@@ -75,11 +75,6 @@ def _start(launch: Launch) -> Callable[[str], str]:
     # Read when jax is imported. Its warnings are not for who watches a run, such as one
     # of every SIGTERM; its errors are.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if launch.coordinator_address:
-        # A proxy knows no way between the hosts of a run, and jax would only warn.
-        host = launch.coordinator_address.rpartition(":")[0]
-        os.environ.setdefault("no_grpc_proxy", host)
-        os.environ.setdefault("JAX_CHECK_PROXY_ENVS", "false")
     # Imported here: --help must answer at once and jax takes half a second.
     from experiments.launch import console, processes
     from vae_jax import train

@@ -165,6 +165,7 @@ def _once(function):
     return wrapped
 
 
+@pytest.mark.slow
 def test_a_group_that_diverges_does_not_stop_the_others(
     small, tmp_path, monkeypatch, capsys
 ):
@@ -211,6 +212,7 @@ def test_figure_9_compares_the_same_seed_at_the_largest_weight(run, evaluation):
     assert pictures._with_and_without(plain) is None
 
 
+@pytest.mark.slow
 def test_curves_and_tables_are_by_the_same_protocol(small, tmp_path, monkeypatch):
     monkeypatch.setattr(factor_images, "procedural_dsprites", lambda: small)
     config = dataclasses.replace(

@@ -17,9 +17,13 @@ from experiments.localisation.tables import CHOSEN_BY, COLUMNS, MEAN, Result
 from vae_jax import train
 from vae_jax.data import augment, synthetic
 from vae_jax.data.category import CategoryData, TestImages
-from vae_jax.detection.methods import DEFAULT_METHOD, METHODS
+from vae_jax.detection.methods import DEFAULT_METHOD
+
+pytestmark = pytest.mark.xdist_group("localisation")
 
 CATEGORIES = ("synthetic_gear", "synthetic_wood")
+METHODS = (DEFAULT_METHOD, "paper", "residual", "silhouette")
+"""One of each kind, and those that have pictures; maps of all: tests/detection."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,7 @@ def config(folder):
         epochs=6,
         batch_size=8,
         evaluations=2,
+        methods=METHODS,
     )
     return mvtec.Config(
         data_dir=str(data),
@@ -116,6 +121,7 @@ def test_every_picture_is_drawn(rows, folder, name):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
+@pytest.mark.slow  # other commands have one of a run that is smaller
 def test_a_finished_run_is_evaluated_again_without_training(rows, config, folder):
     log = folder / "run" / "synthetic_gear" / "metrics.jsonl"
     before = log.read_text()
@@ -219,6 +225,7 @@ def test_a_folder_of_normal_images_is_enough(config, tmp_path, capsys):
     assert (tmp_path / "run" / "my_parts" / "latents.png").exists()
 
 
+@pytest.mark.slow
 def test_baselines_stand_in_the_table_and_are_not_trained_twice(config, folder):
     with_baselines = dataclasses.replace(
         changed(

@@ -13,6 +13,8 @@ from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection.methods import DEFAULT_METHOD
 
+pytestmark = pytest.mark.xdist_group("localisation")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -36,6 +38,7 @@ def rows(folder):
     config = mvtec.Config(
         data_dir=str(data),
         category=("synthetic_gear",),
+        channels=1,  # as in test_mvtec: what one compiles serves the other
         cache_dir=str(folder / "cache"),
         settings=settings,
     )

@@ -15,6 +15,8 @@ from vae_jax import train
 from vae_jax.data.category import TestImages
 from vae_jax.data.synthetic import walkway
 
+pytestmark = pytest.mark.xdist_group("localisation")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -31,9 +33,10 @@ def config(folder, data_dir):
     settings = dataclasses.replace(
         ucsd_ped1.QUICK,
         workdir=str(folder / "run"),
-        image_size=40,
-        width=2,
-        latents=3,
+        # As in test_mvtec: what one compiles serves the other.
+        image_size=32,
+        width=4,
+        latents=4,
         epochs=1,
         batch_size=8,
         evaluations=1,

@@ -385,7 +385,7 @@ def test_bad_input_is_one_clear_line(maps, masks, message):
 
 
 OF_A_PAIR = (
-    metrics.localisation,
+    metrics.localisation_figures,
     metrics.pixel_auroc,
     metrics.average_precision,
     metrics.best_iou,
@@ -424,7 +424,7 @@ def test_an_error_names_the_function_that_was_called(function, maps, masks):
         ),
         (
             lambda: metrics.localisation_figures([HAND_MAP], [HAND_MASK], limit=0.0),
-            "^localisation: limit",
+            "^localisation_figures: limit",
         ),
         (lambda: metrics.aupro([HAND_MAP], [HAND_MASK], limit=1.5), r"got 1\.5"),
         (lambda: metrics.estimated_threshold([HAND_MAP], minimum_area=0), "got 0"),
@@ -458,7 +458,7 @@ def test_an_error_names_the_function_that_was_called(function, maps, masks):
                 np.array([[[0, 1]], [[0, 0]]]),
                 image_scores=np.array([0, np.nan]),
             ),
-            "^localisation: scores must be numbers, score 1 is NaN",
+            "^localisation_figures: scores must be numbers, score 1 is NaN",
         ),
         (lambda: metrics.image_auroc(np.ones(2), np.ones(3)), "each image needs"),
         (

@@ -59,7 +59,8 @@ class Detector:
         if images.dtype != np.uint8 or list(images.shape[1:]) != shape:
             raise ValueError(
                 f"Detector.maps: images must be uint8 of shape {shape} each, got "
-                f"{images.dtype} of {list(images.shape[1:])}; resize and convert them."
+                f"{images.dtype} of {list(images.shape[1:])}; resize them as training "
+                "did, with an antialiased triangle filter (PIL's BILINEAR)."
             )
         maps = np.empty(images.shape[:3], np.float32)
         for start in range(0, len(images), self.batch_size):

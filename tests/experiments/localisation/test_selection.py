@@ -22,6 +22,10 @@ def test_groups_and_names_are_selected_once_and_the_default_is_always_first():
     assert floors == [name for name in METHODS if METHODS[name].kind == "floor"]
 
 
+def test_by_default_every_map_of_the_network_is_compared():
+    assert tuple(selection.select(mvtec.QUICK)) == tuple(METHODS)
+
+
 def test_all_is_every_group():
     parts = select("vae", "floor", "baseline")
     assert parts == select("all")
