@@ -90,7 +90,7 @@ FULL = Sizes(
 _FEW = (1, 3, 20, 16, 16)
 TINY = Sizes(
     dtypes=("bfloat16",),
-    batch_sizes={"mnist": 2, "locatello": 2, "resnet18": 2},
+    batch_sizes={"mnist": 2, "locatello": 2, "resnet18": 1},
     image_size=64,
     calls=1,
     map_images=2,
@@ -107,7 +107,7 @@ TINY = Sizes(
         steps_per_call=1,
     ),
     strides=_FEW,
-    repeats=2,
+    repeats=1,
 )
 
 

@@ -32,8 +32,8 @@ def pytest_unconfigure():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    # With `--dist loadgroup` a file stays on one worker, for its fixtures, and the files
-    # of a group do, for what one of them has compiled.
+    # With `--dist loadgroup` a file stays on one worker, for its fixtures, and so do
+    # the files of a group, for what one of them has compiled.
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))

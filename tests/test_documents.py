@@ -62,10 +62,18 @@ def test_every_test_named_beside_an_equation_exists():
     assert named - defined == set()
 
 
+def test_every_file_of_tests_named_beside_an_equation_exists():
+    text = (ROOT / "docs" / "equations.md").read_text()
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize(
     "document", ["README.md", *(f.name for f in (ROOT / "docs").glob("*.md"))]
 )
 def test_links_between_documents_lead_somewhere(document):
     path = ROOT / document if document == "README.md" else ROOT / "docs" / document
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text())
+    prose = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", prose)
     assert [link for link in links if not (path.parent / link).exists()] == []

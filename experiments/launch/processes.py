@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from vae_jax import train
@@ -46,7 +47,7 @@ def join(address: str | None, number: int | None, index: int | None) -> None:
         _require_free_port(address)
     if address:
         _go_past_proxies(address)
-    print(f"{this} joins the others{where}", file=sys.stderr, flush=True)
+        print(f"{this} joins the others{where}", file=sys.stderr, flush=True)
     late = f"error: {this} waited {_PATIENCE} s for the others{where}; " + (
         "start the same command on every host, see docs/pods.md."
     )
@@ -116,15 +117,16 @@ def _require_free_port(address: str) -> None:
 def _go_past_proxies(address: str) -> None:
     """Reaches process 0 directly: by a proxy jax would wait for it in vain."""
     if any(variable.lower() in _PROXIES for variable in os.environ):
-        os.environ["no_grpc_proxy"] = address.rpartition(":")[0]
-        # It warns of what is mended here.
+        host = address.rpartition(":")[0]
+        os.environ["no_grpc_proxy"] = host  # noqa: SIM112
+        # Read in small letters. Of what is mended by it jax warns.
         logging.getLogger("jax._src.distributed").addFilter(
             lambda record: "proxy" not in record.getMessage()
         )
 
 
 def _exchange() -> None:
-    """A sum over all devices of all processes."""
+    """A sum over all devices, and one over each device of all processes."""
     mesh = train.data_mesh()
     ones = np.ones(jax.local_device_count(), np.int32)
     over_all = NamedSharding(mesh, PartitionSpec("data"))
@@ -132,6 +134,7 @@ def _exchange() -> None:
         jax.make_array_from_process_local_data(over_all, ones)
     )
     assert int(total) == jax.device_count()
+    multihost_utils.sync_global_devices("joined")
 
 
 @contextlib.contextmanager
@@ -152,7 +155,7 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 def _stop_all(*_: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(
-        f"Ctrl-C: all processes stop after the same step of training, which is saved; "
+        "Ctrl-C: all processes save and stop at the next step of training; "
         f"once more ends {name()} at once.",
         file=sys.stderr,
         flush=True,

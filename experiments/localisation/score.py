@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from experiments.localisation.explain import Maps, resize_map
 from experiments.localisation.prepare import Prepared
-from vae_jax import detection, metrics
+from vae_jax import detection, metrics, train
 from vae_jax.calibration import MINIMUM_DEFECT_SHARE
 from vae_jax.data.category import TestImages
 from vae_jax.data.layout import GOOD
@@ -41,7 +41,7 @@ class Scores(NamedTuple):
     typical: dict[str, int]
     """An image of each kind of defect, see `typical_images`."""
     curves: dict[str, Curves]
-    """Of every method; none where there are no pixels to tell apart."""
+    """Of every method, in the first process alone; none where no pixels tell apart."""
 
 
 def score(prepared: Prepared, maps: Maps) -> Scores:
@@ -62,7 +62,8 @@ def score(prepared: Prepared, maps: Maps) -> Scores:
         for row in score_defects(of_interest, maps.test, data.test)
     ]
     typical = typical_images(data.test, maps.test[DEFAULT_METHOD])
-    return Scores(rows, defects, of_interest, typical, curves_of(data.test, maps.test))
+    curves = curves_of(data.test, maps.test) if train.is_primary() else {}
+    return Scores(rows, defects, of_interest, typical, curves)
 
 
 def score_methods(

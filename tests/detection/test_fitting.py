@@ -41,6 +41,11 @@ def no_training(monkeypatch):
         (texture(20), {"network": "mnist"}, "wants images of shape"),
         (texture(20), {"validation_share": 1.5}, "share must be in"),
         ("nowhere", {}, "there is no folder nowhere"),
+        ("nowhere", {"tap": "conv9"}, "there is no 'conv9'"),
+        (texture(20), {"epochs": -5}, "epochs must be at least 1, got -5"),
+        (texture(20), {"learning_rate": 0.0}, "learning_rate must be positive"),
+        (texture(20), {"clip_norm": -1.0}, "clip_norm must be positive, got -1"),
+        (texture(20), {"blur": float("nan")}, "blur must be at least 0, got nan"),
     ],
 )
 def test_a_mistake_is_one_line_before_training(no_training, images, options, message):
@@ -140,13 +145,18 @@ def test_each_latent_has_a_map(fitted):
     assert (kl >= 0).all()
 
 
-def test_a_broken_off_call_continues_and_other_settings_are_refused(
-    tmp_path,
+def test_a_finished_call_is_not_made_again_and_other_settings_are_refused(
+    tmp_path, monkeypatch
 ):
     images = texture(18)
     # Built as the README's: what one compiles serves the other.
     options = {"image_size": 32, "epochs": 1, "progress": False}
     before = detection.fit(images, **options, workdir=tmp_path / "run")
+
+    def refuse(state, batch):
+        raise AssertionError("it trains again")
+
+    monkeypatch.setattr(train, "make_train_step", lambda *_, **options: refuse)
     again = detection.fit(images, **options, workdir=tmp_path / "run")
     np.testing.assert_array_equal(before.held_out_maps, again.held_out_maps)
     with pytest.raises(ValueError, match=r"settings\.epochs: 1 -> 2"):

@@ -314,7 +314,10 @@ def test_killed_it_continues(config, parts, tmp_path):
         (["--images", "{empty}"], "there is no image in"),
         (["--out", "{parts}/found"], "lies in {parts}; results would be taken"),
         (["--out", "/proc/none"], "cannot write in /proc/none"),
-        (["--image-threshold", "often"], "image_threshold: a rule is"),
+        (
+            ["--image-threshold", "often"],
+            "(--image-threshold): a rule is",
+        ),
         (["--image-threshold", "conformal:0.01"], "at least 99 held-out"),
         (["--pixel-threshold", "rate:2"], "rate must be in [0, 1"),
         (["--tile", "16"], "--tile must be at least 32 pixels"),

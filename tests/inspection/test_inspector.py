@@ -77,7 +77,7 @@ def test_mistakes_are_told_at_once_and_not_with_the_first_image(brightness, tmp_
     with pytest.raises(ValueError, match="there is no image in"):
         inspection.inspect(brightness, tmp_path)
     write(tmp_path, "a.png", 1)
-    with pytest.raises(ValueError, match="image_threshold: a rule is auto"):
+    with pytest.raises(ValueError, match=r"--image-threshold\): a rule is auto"):
         inspection.inspect(brightness, tmp_path, Settings(image_threshold="often"))
     with pytest.raises(ValueError, match="--overlap needs --tile"):
         Settings(overlap=3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import models, objectives
+from vae_jax import losses, models, objectives
 from vae_jax.objectives import BetaVAE, FactorVAE
 
 MODEL = models.VAE(
@@ -52,4 +52,12 @@ def test_a_batch_of_another_kind_is_refused(batch, message):
     loss_fn = objectives.make_loss_fn(MODEL, BetaVAE())
     params = objectives.init_params(MODEL, BetaVAE(), key=jax.random.key(0))
     with pytest.raises(ValueError, match=message):
+        loss_fn(params, {}, batch, key=jax.random.key(0), step=0)
+
+
+def test_the_plain_elbo_takes_no_integer_images_either():
+    loss_fn = objectives.make_elbo_loss_fn(MODEL, losses.bernoulli_log_likelihood)
+    params = models.init(MODEL, key=jax.random.key(0))["params"]
+    batch = {"image": np.zeros((2, *MODEL.image_shape), np.uint8)}
+    with pytest.raises(ValueError, match=r"make_elbo_loss_fn: batch .* them as uint8"):
         loss_fn(params, {}, batch, key=jax.random.key(0), step=0)

@@ -7,6 +7,9 @@ import math
 
 from vae_jax.calibration.known import Calibration
 
+_IMAGE = "image_threshold (--image-threshold)"
+_PIXEL = "pixel_threshold (--pixel-threshold)"
+
 LEVEL = 0.05
 """Of the usual image threshold, where there are enough held-out images for it."""
 MINIMUM_DEFECT_SHARE = 0.001
@@ -36,7 +39,7 @@ def image_threshold(rule: str | float, known: Calibration) -> float:
     """
     if rule == "auto":
         return known.conformal_threshold(usual_level(known))
-    match _split("image_threshold", rule, "conformal", "rate", "quantile"):
+    match _split(_IMAGE, rule, "conformal", "rate", "quantile"):
         case "conformal", level:
             return known.conformal_threshold(level)
         case "rate", rate:
@@ -60,7 +63,7 @@ def pixel_threshold(rule: str | float, known: Calibration, *, image_size: int) -
     """
     if rule == "auto":
         return known.area_threshold(usual_area(image_size))
-    match _split("pixel_threshold", rule, "rate", "quantile", "area"):
+    match _split(_PIXEL, rule, "rate", "quantile", "area"):
         case "rate", rate:
             return known.pixels.threshold_at_rate(rate)
         case "quantile", share:
@@ -68,7 +71,7 @@ def pixel_threshold(rule: str | float, known: Calibration, *, image_size: int) -
         case "area", pixels:
             if not (pixels.is_integer() and 1 <= pixels <= image_size**2):
                 raise ValueError(
-                    "pixel_threshold: area:N wants a whole number of pixels, from 1 "
+                    f"{_PIXEL}: area:N wants a whole number of pixels, from 1 "
                     f"to the {image_size**2} of the detector's images, got {rule!r}."
                 )
             return known.area_threshold(int(pixels))
@@ -86,6 +89,6 @@ def _split(function: str, rule: str | float, *kinds: str) -> tuple[str, float]:
     if not math.isfinite(number) or name not in ("", *kinds):
         raise ValueError(
             f"{function}: a rule is auto, {':N, '.join(kinds)}:N, or a raw number N "
-            f"alone, got {rule!r}; --help, and help({function}), say what they mean."
+            f"alone, got {rule!r}; --help says what they mean."
         )
     return name, number

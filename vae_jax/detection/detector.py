@@ -23,7 +23,7 @@ TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-3}
 other places than as one of many."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # of arrays == is no verdict
 class FittedDetector(Detector):
     """Maps, scores and verdicts as those of a loaded detector, and the way to a file.
 
@@ -46,7 +46,8 @@ class FittedDetector(Detector):
             ValueError: the file's maps would not be the live ones.
             OSError: it cannot be written.
         """
-        dtype = jnp.dtype(self.explainer.model.encoder.dtype).name
+        encoder = self.explainer.model.encoder
+        dtype = jnp.dtype(getattr(encoder, "dtype", jnp.float32)).name
         return save_detector(
             Path(path).expanduser(),
             functools.partial(_maps, self.explainer),
@@ -55,7 +56,7 @@ class FittedDetector(Detector):
             maps=self.held_out_maps,
             calibration=self.calibration,
             about=self.metadata["about"],
-            tolerance=TOLERANCES[dtype],
+            tolerance=TOLERANCES.get(dtype, TOLERANCES["bfloat16"]),
         )
 
     def latent_maps(

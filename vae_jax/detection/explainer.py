@@ -103,8 +103,8 @@ def require_taps(explainer: Explainer, names: Iterable[str]) -> None:
     for name in names:
         if name not in maps:
             raise ValueError(
-                f"tap: there is no {name!r}{did_you_mean(name, maps)} Taps of this "
-                f"network: {', '.join(maps)}."
+                f"tap (--tap): there is no {name!r}{did_you_mean(name, maps)} Taps of "
+                f"this network: {', '.join(maps)}."
             )
 
 

@@ -1,6 +1,7 @@
 """Normal images in, a detector out that marks what is not normal and explains it."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,11 +80,11 @@ def fit(
             fit them or one another.
         FloatingPointError: training diverged.
     """
-    prepared = (
-        _from_folder(images, image_size, validation_share, seed, cache_dir)
-        if isinstance(images, str | Path)
-        else _from_array(images, image_size, validation_share, seed)
+    _require_numbers(
+        {"image_size": image_size, "latents": latents, "epochs": epochs}, least=1
     )
+    _require_numbers({"blur": blur, "beta": beta, "seed": seed}, least=0)
+    _require_numbers({"learning_rate": learning_rate, "clip_norm": clip_norm})
     train.check_batch_size(batch_size, train.data_mesh())
     built = {
         "network": network,
@@ -94,8 +95,14 @@ def fit(
         "blur": blur,
         **_NETWORK,
     }
+    # Before a folder is converted: its taps do not depend on colour.
+    require_taps(build_explainer(**built, channels=1), [tap])
+    prepared = (
+        _from_folder(images, image_size, validation_share, seed, cache_dir)
+        if isinstance(images, str | Path)
+        else _from_array(images, image_size, validation_share, seed)
+    )
     explainer = build_explainer(**built, channels=prepared.held_out.shape[-1])
-    require_taps(explainer, [tap])
     trained = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -121,6 +128,15 @@ def fit(
 _NETWORK: dict[str, Any] = {"width": 16, "noise_scale": 0.1}
 _TRAINING: dict[str, Any] = {"warmup_steps": 50, "ema_decay": 0.99, "evaluations": 10}
 """What `fit` asks nobody for; those who go the steps themselves may choose."""
+
+
+def _require_numbers(numbers: dict[str, Any], *, least: int | None = None) -> None:
+    """Raises ValueError for what is below `least`, or without one not positive."""
+    for name, value in numbers.items():
+        low = value is not None and (value <= 0 if least is None else value < least)
+        if value is not None and (low or not math.isfinite(value)):
+            wanted = "positive" if least is None else f"at least {least}"
+            raise ValueError(f"fit: {name} must be {wanted}, got {value}.")
 
 
 class _Prepared(NamedTuple):

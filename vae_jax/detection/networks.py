@@ -17,7 +17,6 @@ Network = Literal["small", "resnet18", "mnist", "ped1"]
 Likelihood = Literal["gaussian", "bernoulli"]
 
 
-@functools.cache
 def build_explainer(
     network: Network,
     *,
@@ -52,6 +51,25 @@ def build_explainer(
     Raises:
         ValueError: the network is for images of another shape.
     """
+    return _built(
+        *(network, image_size, channels, latents, width),
+        *(likelihood, noise_scale, tap, blur, dtype),
+    )
+
+
+@functools.cache
+def _built(
+    network: Network,
+    image_size: int,
+    channels: int,
+    latents: int,
+    width: int,
+    likelihood: Likelihood,
+    noise_scale: float,
+    tap: str,
+    blur: float,
+    dtype: str,
+) -> Explainer:
     model = _build_model(
         network,
         shape=(image_size, image_size, channels),

@@ -26,7 +26,7 @@ PROGRAM, METADATA, CHECK = "program.bin", "metadata.json", "check.json"
 WEIGHTS = "weights/"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # metadata cannot be hashed
 class Detector:
     """Maps and scores images as the trained method did."""
 

@@ -1,7 +1,5 @@
 """Images through a detector, one finding after the other."""
 
-import contextlib
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,28 +33,22 @@ def inspect(
             image that cannot be read is yielded as `Failed`, with the reason.
     """
     settings = settings or Settings()
-    where = [paths] if isinstance(paths, str | Path) else list(paths)
-    files = folder.find_images(
-        [str(each) for each in where], recursive=settings.recursive
-    )
+    files = folder.find_images(paths_of(paths), recursive=settings.recursive)
     plan = make_plan(settings, detector, root=files.root)
 
     def found() -> Iterator[Finding | Failed]:
-        with quiet_decoders():
-            for each in look_at(plan, files.names):
-                if isinstance(each, Failed):
-                    yield each
-                else:
-                    yield findings.judge(
-                        each, detector.calibration, threshold=plan.thresholds.image
-                    )
+        for each in look_at(plan, files.names):
+            if isinstance(each, Failed):
+                yield each
+            else:
+                yield findings.judge(
+                    each, detector.calibration, threshold=plan.thresholds.image
+                )
 
     return found()
 
 
-@contextlib.contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Of a file that is broken they warn, too; what counts is said once, by name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+def paths_of(paths: str | Path | Iterable[str | Path]) -> list[str]:
+    """One or several, as text: a single one is no sequence of letters."""
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return [str(each) for each in several]

@@ -166,7 +166,7 @@ def cut(settings: Settings, detector: Calibrated) -> tuple[Tiles | None, int]:
 
 def _data_of(detector: Calibrated) -> dict[str, Any]:
     """What the detector says of its training images; nothing where others made it."""
-    return detector.metadata["about"].get("data", {})
+    return detector.metadata.get("about", {}).get("data", {})
 
 
 def _scale(low: float, high: float, headroom: float) -> Scale:

@@ -4,7 +4,8 @@ import collections
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from vae_jax.data import folder
 from vae_jax.data.concurrency import thread_count
 from vae_jax.export import Detector, load_detector
 from vae_jax.inspection import findings, narration
-from vae_jax.inspection.inspector import quiet_decoders
+from vae_jax.inspection.inspector import paths_of
 from vae_jax.inspection.ledger import Ledger
 from vae_jax.inspection.marking import PICTURES
 from vae_jax.inspection.plan import Plan, make_plan
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
 
 def record(
     checkpoint: str | Path,
-    images: Sequence[str],
+    images: str | Path | Iterable[str | Path],
     out: str | Path,
     settings: Settings | None = None,
     *,
@@ -66,9 +67,10 @@ def record(
     """
     settings = settings or Settings()
     artifact = find_artifact(Path(checkpoint).expanduser())
-    files = folder.find_images(images, recursive=settings.recursive)
+    where = paths_of(images)
+    files = folder.find_images(where, recursive=settings.recursive)
     out = Path(out).expanduser().resolve()
-    _refuse_inside(out, images, files)
+    _refuse_inside(out, where, files)
     detector = load_detector(artifact, batch_size=batch_size)
     plan = make_plan(settings, detector, root=files.root, out=out)
     marks = plan.marks
@@ -194,7 +196,7 @@ def _fill(
         # Compiled before the clock starts.
         size, channels = detector.image_size, detector.channels
         detector.maps(np.zeros((1, size, size, channels), np.uint8))
-    with quiet_decoders(), narration.progress(len(names), enabled=progress) as show:
+    with _quiet_decoders(), narration.progress(len(names), enabled=progress) as show:
         start = time.perf_counter()
         for found in look_at(plan, noted()):
             ledger.add(
@@ -217,6 +219,14 @@ def _fill(
         "seconds_of_work": Seconds(*work.tolist())._asdict(),
         "threads": thread_count(),
     }
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Of a file that is broken they warn, too; what counts is said once, by name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager

@@ -29,5 +29,9 @@ class Settings:
     """Of neighbouring tiles, whose maps are blended; default: a quarter of a tile."""
 
     def __post_init__(self) -> None:
+        if not (self.tile in (None, "auto") or isinstance(self.tile, int)):
+            raise ValueError(
+                f"--tile must be a side in pixels, auto or None, got {self.tile!r}."
+            )
         if self.overlap is not None and self.tile is None:
             raise ValueError("--overlap needs --tile: overlap is None without tile.")

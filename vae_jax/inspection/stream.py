@@ -222,6 +222,6 @@ def _write(plan: Plan, mapped: _Mapped | Failed) -> Inspected | Failed:
         return Failed(name, f"inspect: {name} gives too long a name; rename it.")
     height, width, _ = pixels.shape
     seconds = Seconds(read_seconds, map_seconds, time.perf_counter() - start)
-    kept = values if plan.marks is None else None
+    kept = values.copy() if plan.marks is None else None  # of its batch
     share = float(mask.mean())
     return Inspected(name, score, share, height, width, tiles, seconds, kept)

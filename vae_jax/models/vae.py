@@ -34,8 +34,7 @@ class VAE(nn.Module):
 
     Any Linen modules will do. The encoder has a field `latents` and maps images to mean
     and log-variance; the decoder has a field `image_shape` (height, width, channel) and
-    maps latents to logits or means. One that takes `train`, for batch norm or dropout,
-    is told it.
+    maps latents to logits or means. One that takes `train`, for batch norm, is told it.
     """
 
     encoder: nn.Module

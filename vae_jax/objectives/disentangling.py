@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from vae_jax import attention, losses, models, train
 from vae_jax.objectives.attention import AttentionTerm, explained_output
+from vae_jax.objectives.elbo import require_images
 from vae_jax.objectives.regularisers import (
     DIPVAE,
     AnnealedVAE,
@@ -84,7 +84,8 @@ def make_loss_fn(
 
     def loss_fn(params, model_state, batch, *, key, step, hyper: Hyper | None = None):
         hyper = usual if hyper is None else hyper
-        _require_inputs(objective, params, batch)
+        _require_parts(objective, params)
+        require_images("make_loss_fn", batch)
         _require_names(usual, hyper)
         noise_key, pair_key, second_key, own_key = jax.random.split(key, 4)
         images, others = _batches(objective, batch)
@@ -142,8 +143,8 @@ def _plain_metrics(terms: losses.NegativeElbo) -> dict[str, Array]:
     }
 
 
-def _require_inputs(objective: Objective, params: PyTree, batch: PyTree) -> None:
-    """Raises ValueError unless they are those that a loss function takes."""
+def _require_parts(objective: Objective, params: PyTree) -> None:
+    """Raises ValueError unless they are those of `init_params`."""
     parts = ["vae", *(["discriminator"] if isinstance(objective, FactorVAE) else [])]
     found = sorted(params) if isinstance(params, Mapping) else type(params).__name__
     if not set(parts) <= set(found) or "params" in params["vae"]:
@@ -151,13 +152,6 @@ def _require_inputs(objective: Objective, params: PyTree, batch: PyTree) -> None
             "make_loss_fn: params must hold the parameters of "
             f"{' and '.join(parts)} by name, without a level 'params', got {found}; "
             "begin with init_params()."
-        )
-    images = batch.get("image") if isinstance(batch, Mapping) else None
-    if images is None or not jnp.issubdtype(images.dtype, jnp.floating):
-        what = type(batch).__name__ if images is None else f"them as {images.dtype}"
-        raise ValueError(
-            "make_loss_fn: batch must be a mapping that holds floating-point images in "
-            f'[0, 1] as "image", got {what}; divide 8-bit images by 255.'
         )
 
 

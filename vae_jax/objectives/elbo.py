@@ -1,6 +1,10 @@
 """The negative ELBO of a plain VAE, for images of any likelihood."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 
 from vae_jax import losses, models, train
 from vae_jax.attention import Likelihood
@@ -21,6 +25,7 @@ def make_elbo_loss_fn(
 
     def loss_fn(params, model_state, batch, *, key, step):
         del step
+        require_images("make_elbo_loss_fn", batch)
         images = batch["image"]
         noise = jax.random.normal(key, (len(images), model.latents))
         output, model_state = model.apply(
@@ -39,3 +44,14 @@ def make_elbo_loss_fn(
         return terms.loss.mean(), train.Aux(parts, model_state)
 
     return loss_fn
+
+
+def require_images(function: str, batch: Any) -> None:
+    """Raises ValueError from `function` unless these are floating-point images."""
+    images = batch.get("image") if isinstance(batch, Mapping) else None
+    if images is None or not jnp.issubdtype(images.dtype, jnp.floating):
+        what = type(batch).__name__ if images is None else f"them as {images.dtype}"
+        raise ValueError(
+            f"{function}: batch must be a mapping that holds floating-point images in "
+            f'[0, 1] as "image", got {what}; divide 8-bit images by 255.'
+        )
