@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("detection")
-
 README = Path(__file__).parents[1] / "README.md"
 LINES = 15
 """Of an example at most, blank ones apart; of the loop of losses, which has none of

@@ -8,8 +8,6 @@ from vae_jax import detection, train
 from vae_jax.detection import fitting
 from vae_jax.export import load_detector
 
-pytestmark = pytest.mark.xdist_group("detection")
-
 SMALL = {"image_size": 32, "latents": 3, "batch_size": 8, "epochs": 1}
 
 

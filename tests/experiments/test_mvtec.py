@@ -19,8 +19,6 @@ from vae_jax.data import augment, synthetic
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection.methods import DEFAULT_METHOD
 
-pytestmark = pytest.mark.xdist_group("localisation")
-
 CATEGORIES = ("synthetic_gear", "synthetic_wood")
 METHODS = (DEFAULT_METHOD, "paper", "residual", "silhouette")
 """One of each kind, and those that have pictures; maps of all: tests/detection."""

@@ -13,8 +13,6 @@ from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection.methods import DEFAULT_METHOD
 
-pytestmark = pytest.mark.xdist_group("localisation")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

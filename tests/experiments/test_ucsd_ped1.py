@@ -15,8 +15,6 @@ from vae_jax import train
 from vae_jax.data.category import TestImages
 from vae_jax.data.synthetic import walkway
 
-pytestmark = pytest.mark.xdist_group("localisation")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

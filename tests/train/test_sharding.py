@@ -60,7 +60,7 @@ def test_a_run_that_cannot_join_the_others_does_not_go_on_alone(monkeypatch):
 
 
 def test_an_error_without_a_text_is_named(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError
 
     monkeypatch.setattr(jax.distributed, "initialize", fail)
