@@ -94,7 +94,7 @@ TINY = Sizes(
     image_size=64,
     calls=1,
     map_images=2,
-    runs=(1, 2),
+    runs=(2,),
     run_options={"strides": _FEW, "batch_size": 2, "width": 10, "steps": 1},
     search_options={"image_size": 16, "width": 4, "batch_size": 2, "steps": 2},
     # 50 steps, for there is a line in the log then.
