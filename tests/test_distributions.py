@@ -1,6 +1,5 @@
 import inspect
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +40,7 @@ def test_normal_log_prob_known_answers(x, mean, logvar, nats):
     np.testing.assert_allclose(found, nats, rtol=1e-6)
 
 
-@pytest.mark.parametrize("logvar", [-90.0, -100.0, 90.0])
+@pytest.mark.parametrize("logvar", [-90.0, -100.0, -178.0, -180.0, -400.0, 90.0])
 def test_a_normal_is_finite_at_its_mean_whatever_its_width(logvar):
     # exp(90) is no float32.
     mean = jnp.float32(0.7)
@@ -138,20 +137,54 @@ def test_reparameterise_known_answers():
     np.testing.assert_array_equal(none, mean)
 
 
+@pytest.mark.parametrize("logvar", [178.0, 300.0])
+def test_no_noise_leaves_the_mean_however_wide_the_posterior(logvar):
+    mean, logvar = jnp.array(1.0), jnp.array(logvar)
+    found = distributions.reparameterise(mean, logvar, jnp.array(0.0))
+    np.testing.assert_array_equal(found, 1.0)
+
+
+@pytest.mark.parametrize("prior_logvar", [-178.0, -250.0])
+def test_a_narrow_prior_costs_nothing_where_it_is_the_posterior(prior_logvar):
+    mean, logvar = jnp.array(0.3), jnp.array(prior_logvar)
+    kl = distributions.normal_kl
+    np.testing.assert_array_equal(kl(mean, logvar, mean, logvar), 0.0)
+    slopes = jax.grad(kl, argnums=(0, 1, 2, 3))(mean, logvar, mean, logvar)
+    np.testing.assert_array_equal(np.stack(slopes), np.zeros(4))
+
+
+@pytest.mark.parametrize("width", [-20.0, -60.0, -100.0, -165.0])
+def test_a_normal_away_from_its_mean_is_as_improbable_as_it_is(width):
+    # Five deviations away, where one float32 of the scale would not do.
+    x = np.float32(5 * math.exp(width / 2))
+    deviations = float(x) * math.exp(-width / 2)
+    expected = -0.5 * (math.log(2 * math.pi) + width + deviations**2)
+    found = distributions.normal_log_prob(jnp.array(x), 0.0, width)
+    # exp of a rounded 89 is off by 89 roundings.
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+PER_IMAGE = {
+    "normal_log_prob": [(4, 3), (3,), ()],
+    "normal_kl": [(4, 3), (4, 3), (3,), ()],
+    "bernoulli_log_prob": [(4, 3), (3,)],
+}
+
+
+@pytest.mark.parametrize("name", PER_IMAGE)
+def test_parameters_do_not_broadcast_along_the_last_axis(name):
+    arrays = [jnp.zeros(shape) for shape in PER_IMAGE[name]]
+    with pytest.raises(ValueError, match=rf"^{name}: .*broadcast") as error:
+        inspect.unwrap(getattr(distributions, name))(*arrays)
+    assert "\n" not in str(error.value)
+
+
 def test_noise_does_not_broadcast():
     # Unwrapped, because the shape checks of the test run would speak first.
     reparameterise = inspect.unwrap(distributions.reparameterise)
     rows = jnp.zeros((3, 2))
     with pytest.raises(ValueError, match=r"^reparameterise: .* \(3, 2\) and \(1, 2\)"):
         reparameterise(rows, rows, rows[:1])
-
-
-def test_a_choice_is_one_of_the_literals():
-    choices = Literal["gaussian", "imq"]
-    distributions.require_choice("mmd", "kernel", "imq", choices)
-    wanted = r"^mmd: kernel must be one of gaussian, imq, got 'rbf'\.$"
-    with pytest.raises(ValueError, match=wanted):
-        distributions.require_choice("mmd", "kernel", "rbf", choices)
 
 
 # Bernoulli
@@ -320,6 +353,21 @@ def test_a_flat_mixture_gives_every_inner_level_its_share_of_the_density():
     # A scale far above the range: log-density 1 / (4 scale), bins 2 / 255 wide.
     found = mixture_log_prob(jnp.full(1, 0.5), grey_parameters((0.0, 0.0, 8.0)))
     np.testing.assert_allclose(found, math.log(2 / 255 / 4) - 8.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("log_scale", [-6.9, -3.0, 0.0, 1.9, 2.1, 5.0, 90.0, 200.0])
+def test_an_inner_level_of_a_logistic_is_its_mass_whatever_its_scale(log_scale):
+    # Of 1/255 to either side of the mean; twice the sigmoid of half the width, less 1.
+    half = math.exp(-log_scale) / 255
+    expected = math.log(math.tanh(half / 2))
+    head = jnp.array([0.0, 0.0, log_scale])
+    pixel = jnp.full((1,), 0.5)
+    found, slope = jax.value_and_grad(lambda head: mixture_log_prob(pixel, head).sum())(
+        head
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    # d log tanh(h/2) / d log_scale = -h / sinh(h).
+    np.testing.assert_allclose(slope[2], -half / math.sinh(half), rtol=1e-4)
 
 
 def test_mixture_has_a_gradient_with_respect_to_the_image():

@@ -4,45 +4,26 @@ Everything is elementwise or per pixel and computed in float32 at least, whateve
 precision of the arguments.
 """
 
-from typing import Any, NamedTuple, get_args
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Key, ScalarLike
+
+from vae_jax.arrays import (
+    at_least_float32,
+    require_equal_shapes,
+    require_scalar_or_shape,
+)
 
 LOG_TWO_PI = 1.8378770664093453
 
 MINIMUM_LOG_SCALE = -7.0
 """Floor of a logistic's log-scale, for pixels in [-1, 1] (PixelCNN++)."""
 
+_NARROW = 1e-3
 _HALF_BIN = 1 / 255  # 256 levels on [-1, 1] lie 2/255 apart.
-
-
-def at_least_float32(x: Float[Array, "*shape"] | ScalarLike) -> Float[Array, "*shape"]:
-    """Widens float16 and bfloat16 to float32; float32 and float64 stay as they are."""
-    return jnp.asarray(x, jnp.result_type(x, jnp.float32))
-
-
-def require_equal_shapes(function: str, **arrays: jax.Array | np.ndarray) -> None:
-    """Raises a ValueError from `function` unless the named arrays have one shape.
-
-    Broadcasting would turn grey images and colour logits into a plausible number.
-    """
-    shapes = [array.shape for array in arrays.values()]
-    if len(set(shapes)) > 1:
-        raise ValueError(
-            f"{function}: {' and '.join(arrays)} must have equal shapes, got "
-            f"{' and '.join(map(str, shapes))}; broadcast them before if it is meant."
-        )
-
-
-def require_choice(function: str, name: str, value: Any, choices: Any) -> None:
-    """Raises a ValueError from `function` unless `value` is one of the `Literal`'s."""
-    if value not in (known := get_args(choices)):
-        raise ValueError(
-            f"{function}: {name} must be one of {', '.join(known)}, got {value!r}."
-        )
 
 
 def normal_log_prob(
@@ -50,10 +31,14 @@ def normal_log_prob(
     mean: Float[Array, "*shape"] | ScalarLike,
     logvar: Float[Array, "*shape"] | ScalarLike,
 ) -> Float[Array, "*shape"]:
-    """Log-density of each element under N(mean, exp(logvar)), in nats."""
+    """Log-density of each element under N(mean, exp(logvar)), in nats.
+
+    Raises:
+        ValueError: If mean or logvar is neither a number nor of the shape of x.
+    """
+    require_scalar_or_shape("normal_log_prob", x.shape, mean=mean, logvar=logvar)
     x, mean, logvar = map(at_least_float32, (x, mean, logvar))
-    # Scaled before it is squared: exp(-logvar) may overflow where x is at the mean.
-    deviations = (x - mean) * jnp.exp(-logvar / 2)
+    deviations = _times_exp(x - mean, -logvar / 2)
     return -0.5 * (LOG_TWO_PI + logvar + jnp.square(deviations))
 
 
@@ -71,7 +56,7 @@ def reparameterise(
     """
     require_equal_shapes("reparameterise", mean=mean, logvar=logvar, noise=noise)
     mean, logvar, noise = map(at_least_float32, (mean, logvar, noise))
-    return mean + jnp.exp(logvar / 2) * noise
+    return mean + _times_exp(noise, logvar / 2)
 
 
 def sample_normal(
@@ -95,12 +80,19 @@ def normal_kl(
     prior_mean: Float[Array, "*shape"] | ScalarLike,
     prior_logvar: Float[Array, "*shape"] | ScalarLike,
 ) -> Float[Array, "*shape"]:
-    """KL(N(mean, exp(logvar)) || N(prior_mean, exp(prior_logvar))), in nats."""
+    """KL(N(mean, exp(logvar)) || N(prior_mean, exp(prior_logvar))), in nats.
+
+    Raises:
+        ValueError: If the shapes differ; the prior's may be numbers.
+    """
+    require_equal_shapes("normal_kl", mean=mean, logvar=logvar)
+    require_scalar_or_shape(
+        "normal_kl", mean.shape, prior_mean=prior_mean, prior_logvar=prior_logvar
+    )
     mean, logvar = at_least_float32(mean), at_least_float32(logvar)
     prior_mean, prior_logvar = map(at_least_float32, (prior_mean, prior_logvar))
     log_ratio = logvar - prior_logvar
-    # Scaled before it is squared: exp(-prior_logvar) may overflow where means agree.
-    squared_shift = jnp.square((mean - prior_mean) * jnp.exp(-prior_logvar / 2))
+    squared_shift = jnp.square(_times_exp(mean - prior_mean, -prior_logvar / 2))
     # expm1(r) - r keeps the digits that exp(r) - 1 - r loses near r = 0.
     return 0.5 * (squared_shift + jnp.expm1(log_ratio) - log_ratio)
 
@@ -112,7 +104,11 @@ def bernoulli_log_prob(
 
     For 0 < x < 1 this is minus the cross-entropy, not a normalised density. The logits
     are finite.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
+    require_equal_shapes("bernoulli_log_prob", x=x, logits=logits)
     x, logits = at_least_float32(x), at_least_float32(logits)
     # x l - softplus(l) cancels where x is near 1 and l is large, so it is written for
     # the outcome of weight at most 1/2. Softplus has a second derivative at 0 too.
@@ -185,6 +181,13 @@ def sample_discretised_logistic_mixture(
     return (pixels[..., 0] + 1) / 2
 
 
+def _times_exp(x: Array, exponent: Array) -> Array:
+    """Of a factor x times exp(exponent), which alone may overflow where x is 0."""
+    largest = 0.99 * math.log(jnp.finfo(exponent.dtype).max)
+    half = jnp.exp(jnp.minimum(exponent / 2, largest))
+    return x * half * half
+
+
 class _Mixture(NamedTuple):
     logits: Float[Array, "*batch mixture"]
     means: Float[Array, "*batch channel mixture"]
@@ -247,6 +250,21 @@ def _log_bin_mass(
     # no difference of nearly equal numbers, so that no far bin underflows.
     log_below_upper = jnp.where(is_white, 0.0, jax.nn.log_sigmoid(upper))
     log_above_lower = jnp.where(is_black, 0.0, jax.nn.log_sigmoid(-lower))
-    log_width = jnp.log(-jnp.expm1(-2 * _HALF_BIN * inverse_scales))
+    log_width = _log_of_bin(log_scales)
     log_inner = jnp.where(is_black | is_white, 0.0, log_width)
     return log_below_upper + log_above_lower + log_inner
+
+
+def _log_of_bin(
+    log_scales: Float[Array, "*batch channel mixture"],
+) -> Float[Array, "*batch channel mixture"]:
+    """log(1 - exp(-w)) of a bin's width w in scales, which may be too small for 1 - w.
+
+    Of a narrow one it is log w - w/2 + w²/24, less than w⁴/2880 off.
+    """
+    log_width = math.log(2 * _HALF_BIN) - log_scales
+    width = jnp.exp(log_width)
+    is_narrow = width < _NARROW
+    wide = jnp.where(is_narrow, 1.0, width)  # neither branch may divide by zero
+    series = log_width - width / 2 + jnp.square(width) / 24
+    return jnp.where(is_narrow, series, jnp.log(-jnp.expm1(-wide)))

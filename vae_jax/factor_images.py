@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from vae_jax.arrays import require_choice
 from vae_jax.data import dsprites
 from vae_jax.data.factors import FactorGrid, GridImages
-from vae_jax.distributions import require_choice
 
 Variant = Literal["plain", "colour", "noisy"]
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.models.blocks import DenseOverFeatures, Posterior, channel_tap, tap
+from vae_jax.models.blocks import DenseOverFeatures, Posterior
+from vae_jax.models.taps import channel_tap, tap
 
 IMAGE_SHAPE = (8, 12, 2)  # Taps: 4x6x4, then 2x3x5; no two sizes agree.
 

@@ -66,3 +66,11 @@ def test_a_single_image_is_refused(vae, name):
     wanted = rf"^{name}: images must be \[batch height width channel\], got shape \(64"
     with pytest.raises(ValueError, match=rf"{wanted}, 64, 1\); .* as image\[None\]"):
         call(name, vae, {"params": {}}, IMAGES[0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, jnp.bool])
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_images_of_whole_numbers_are_refused(vae, name, dtype):
+    wanted = rf"^{name}: images must be floating-point, got {jnp.dtype(dtype)}; divide"
+    with pytest.raises(ValueError, match=wanted):
+        call(name, vae, {"params": {}}, IMAGES.astype(dtype))

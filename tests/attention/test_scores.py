@@ -1,3 +1,7 @@
+import functools
+import pickle
+
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -108,3 +112,48 @@ def test_normal_difference_has_the_law_of_equation_4():
     u = np.array(Copying().apply({}, images, noise, method=score))
     assert abs(u.mean() - 17) < 4 * np.sqrt(13 / draws)
     assert abs(u.var() - 13) < 4 * 13 * np.sqrt(2 / draws)
+
+
+FACTORIES = {
+    "reconstruction_error": (reconstruction_error, squared_likelihood),
+    "negative_elbo": (negative_elbo, squared_likelihood),
+    "normal_difference": (normal_difference, NORMAL),
+}
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_scores_of_equal_arguments_are_equal_and_can_be_sent(name):
+    factory, argument = FACTORIES[name]
+    score = factory(argument)
+    again = factory(jax.tree.map(jnp.copy, argument) if name[:2] == "no" else argument)
+    assert score == again
+    assert hash(score) == hash(again)
+    sent = pickle.loads(pickle.dumps(score))
+    assert sent == score
+    np.testing.assert_array_equal(run(sent, NOISE), run(score, NOISE))
+
+
+def test_scores_of_other_arguments_are_others():
+    other = NORMAL._replace(mean=NORMAL.mean + 1)
+    assert normal_difference(NORMAL) != normal_difference(other)
+    assert reconstruction_error(squared_likelihood) != negative_elbo(squared_likelihood)
+
+
+def test_equal_scores_compile_once():
+    @functools.partial(jax.jit, static_argnames="score")
+    @chex.assert_max_traces(n=1)
+    def traced(images, score):
+        return Copying().apply({}, images, None, method=score)
+
+    for _ in range(2):
+        traced(IMAGES, score=normal_difference(NORMAL))
+
+
+def test_a_score_of_traced_statistics_runs_inside_jit():
+    expected = run(normal_difference(NORMAL))
+    found = jax.jit(
+        lambda normal: Copying().apply(
+            {}, IMAGES, None, method=normal_difference(normal)
+        )
+    )(NORMAL)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -245,6 +245,7 @@ def test_textures_smaller_than_a_patch_are_refused_before_training():
         )
 
 
+@pytest.mark.slow
 def test_a_run_that_is_made_longer_ends_where_a_longer_one_does(tmp_path):
     images = stripes(2, seed=1)
     short = fit(**TEXTURE, steps=20, folder=tmp_path)(images)

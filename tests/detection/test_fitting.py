@@ -143,6 +143,7 @@ def test_each_latent_has_a_map(fitted):
     assert (kl >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_finished_call_is_not_made_again_and_other_settings_are_refused(
     tmp_path, monkeypatch
 ):

@@ -235,6 +235,7 @@ def test_images_of_a_variant_have_colours(small, monkeypatch):
     assert model.image_shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_runs_of_a_group_are_those_of_the_same_seed_alone(
     run, small, evaluation, tmp_path
 ):

@@ -74,6 +74,7 @@ def test_every_picture_is_drawn(rows, config, name):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_printed_again_without_training(rows, config, capsys):
     assert latents.main(config) == rows
     out = capsys.readouterr()

@@ -118,6 +118,7 @@ def test_every_picture_is_drawn(rows, folder, name):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_evaluated_and_printed_again_without_training(
     rows, config, folder, capsys
 ):

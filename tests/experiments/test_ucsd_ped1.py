@@ -102,6 +102,7 @@ def test_every_picture_is_drawn(run, folder, name):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
+@pytest.mark.slow
 def test_by_frames_the_same_network_is_scored_without_pixels(
     run, config, folder, capsys
 ):

@@ -447,3 +447,21 @@ def test_beta_and_capacity_may_be_traced():
         losses.negative_elbo(LOG_LIKELIHOOD, KL, beta=3.0, capacity=2.0).loss,
         rtol=1e-6,
     )
+
+
+def test_free_bits_may_be_traced():
+    floored = jax.jit(
+        lambda bits: losses.negative_elbo(LOG_LIKELIHOOD, KL, free_bits=bits).loss
+    )
+    for bits in (0.0, 0.6):
+        plain = losses.negative_elbo(LOG_LIKELIHOOD, KL, free_bits=bits).loss
+        np.testing.assert_allclose(floored(bits), plain, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["beta", "free_bits", "capacity"])
+def test_weights_are_single_numbers(name):
+    # [batch 1] would make a loss [batch batch].
+    with pytest.raises(ValueError, match=rf": {name} must be one number, got shape"):
+        inspect.unwrap(losses.negative_elbo)(
+            LOG_LIKELIHOOD, KL, **{name: jnp.ones((len(KL), 1))}
+        )

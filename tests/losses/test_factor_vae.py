@@ -72,9 +72,9 @@ def test_a_wrong_discriminator_loses_its_margin_and_no_more():
 
 def test_accuracy_counts_each_class_as_half():
     found = losses.discriminator_accuracy(LOGITS, -LOGITS)
-    np.testing.assert_array_equal(found, [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(found, [1.0, 0.5, 0.0])
     found = losses.discriminator_accuracy(LOGITS, LOGITS)
-    np.testing.assert_array_equal(found, [0.5, 0.0, 0.5])
+    np.testing.assert_array_equal(found, [0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("name", ["discriminator_loss", "discriminator_accuracy"])
@@ -84,3 +84,26 @@ def test_classes_must_be_as_many(name, number):
     function = inspect.unwrap(getattr(losses, name))
     with pytest.raises(ValueError, match=f"^{name}: joint_logits and"):
         function(LOGITS, LOGITS[:number])
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (4,), (2, 2, 1)])
+@pytest.mark.parametrize(
+    "function",
+    [losses.density_ratio, losses.discriminator_loss, losses.discriminator_accuracy],
+)
+def test_a_discriminator_of_any_but_two_logits_is_refused(function, shape):
+    # One logit would be its own difference: log 2 for ever, and no gradient.
+    logits = jnp.ones(shape)
+    arguments = [logits] * (1 if function is losses.density_ratio else 2)
+    with pytest.raises(ValueError, match=r"^density_ratio: logits must be \[batch 2\]"):
+        inspect.unwrap(function)(*arguments)
+
+
+def test_a_discriminator_that_cannot_tell_is_right_half_of_the_time():
+    tie, right = jnp.array([[0.3, 0.3]]), jnp.array([[2.0, -1.0]])
+    accuracy = losses.discriminator_accuracy
+    np.testing.assert_array_equal(accuracy(tie, tie), [0.5])
+    np.testing.assert_array_equal(accuracy(right, tie), [0.75])
+    np.testing.assert_array_equal(accuracy(tie, -right), [0.75])
+    np.testing.assert_array_equal(accuracy(right, -right), [1.0])
+    np.testing.assert_array_equal(accuracy(-right, right), [0.0])

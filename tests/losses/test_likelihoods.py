@@ -1,3 +1,4 @@
+import functools
 import inspect
 import math
 
@@ -136,3 +137,58 @@ def test_an_example_is_the_same_alone_or_in_a_batch(name):
     likelihood, arguments = every_likelihood()[name]
     alone = likelihood(*(x[1:] for x in arguments))
     np.testing.assert_allclose(alone, likelihood(*arguments)[1:], rtol=1e-6)
+
+
+LIKELIHOODS = {
+    "bernoulli_log_likelihood": {},
+    "gaussian_log_likelihood": {"logvar": 0.0},
+    "discretised_logistic_mixture_log_likelihood": {},
+}
+
+
+def likelihood(name, images):
+    heads = 6 if name.startswith("discretised") else 1
+    function = inspect.unwrap(getattr(losses, name))
+    shape = (*images.shape[:-1], heads)
+    return function(images, jnp.full(shape, 3.0), **LIKELIHOODS[name])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_images_of_8_bits_are_refused(name, traced):
+    images = jnp.full((2, 3, 3, 1), 128, jnp.uint8)
+    run = functools.partial(likelihood, name)
+    wanted = rf"^{name}: images must be floating-point, got uint8; divide 8-bit"
+    with pytest.raises(ValueError, match=wanted):
+        (jax.jit(run) if traced else run)(images)
+
+
+@pytest.mark.parametrize("level", [255.0, -1.0])
+@pytest.mark.parametrize("name", [n for n in LIKELIHOODS if n[0] != "g"])
+def test_pixels_that_are_not_in_0_to_1_are_refused_where_they_are_known(name, level):
+    images = jnp.zeros((2, 3, 3, 1)).at[1, 2, 2].set(level)
+    wanted = rf"^{name}: images must be in \[0, 1\], got values from .*divide"
+    with pytest.raises(ValueError, match=wanted):
+        likelihood(name, images)
+    # Interpolated ones overshoot a little.
+    assert np.isfinite(likelihood(name, images / 1e3)).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bool, jnp.uint8, jnp.int32])
+def test_bits_of_any_kind_are_bernoulli(dtype):
+    bits = jax.random.bernoulli(jax.random.key(0), shape=(2, 3, 3, 1))
+    logits = jax.random.normal(jax.random.key(1), bits.shape)
+    np.testing.assert_array_equal(
+        losses.bernoulli_log_likelihood(bits.astype(dtype), logits),
+        losses.bernoulli_log_likelihood(bits.astype(jnp.float32), logits),
+    )
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (1, 3, 3, 1), (2, 3, 3)])
+def test_a_variance_per_image_does_not_broadcast(shape):
+    images = jnp.zeros((2, 3, 3, 1))
+    wanted = r"^gaussian_log_likelihood: logvar must be a number or have shape \(2, 3"
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(losses.gaussian_log_likelihood)(
+            images, images, logvar=jnp.zeros(shape)
+        )

@@ -150,3 +150,19 @@ def test_a_warm_up_never_falls(name):
 def test_an_impossible_schedule_is_refused(schedule, options, message):
     with pytest.raises(ValueError, match=message):
         schedule(0, **options)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "length"),
+    [
+        (losses.linear_beta, "warmup_steps"),
+        (losses.cosine_beta, "warmup_steps"),
+        (losses.cyclical_beta, "total_steps"),
+    ],
+)
+def test_a_length_may_be_traced(schedule, length):
+    traced = jax.jit(lambda step, steps: schedule(step, **{length: steps}))
+    for step in (0, 7, 25, 60):
+        np.testing.assert_allclose(
+            traced(step, 50), schedule(step, **{length: 50}), rtol=1e-6
+        )

@@ -166,3 +166,18 @@ def test_an_unknown_window_is_refused():
     wanted = "^ssim_map: window must be one of gaussian, uniform, got 'box'"
     with pytest.raises(ValueError, match=wanted):
         inspect.unwrap(losses.ssim_map)(x, x, window="box")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_images_of_8_bits_are_no_intensities(which):
+    pair = [jnp.zeros((1, 16, 16, 1))] * 2
+    pair[which] = jnp.zeros((1, 16, 16, 1), jnp.uint8)
+    wanted = "^ssim_map: images must be floating-point, got uint8; divide 8-bit"
+    with pytest.raises(ValueError, match=wanted):
+        inspect.unwrap(losses.ssim_map)(*pair)
+
+
+def test_intensities_up_to_255_are_refused():
+    images = jnp.full((1, 16, 16, 1), 200.0)
+    with pytest.raises(ValueError, match=r"^ssim_map: images must be in \[0, 1\]"):
+        losses.ssim_map(images, images)

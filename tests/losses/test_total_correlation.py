@@ -245,3 +245,24 @@ def test_an_unknown_estimator_is_refused():
         inspect.unwrap(losses.decompose_rate)(
             *some_posteriors(), dataset_size=100, estimator="mean"
         )
+
+
+@pytest.mark.parametrize("estimator", ["mws", "mss"])
+def test_the_size_of_the_data_set_may_be_traced(estimator):
+    arrays = [jnp.asarray(x) for x in some_posteriors()]
+    traced = jax.jit(
+        lambda size: losses.decompose_rate(
+            *arrays, dataset_size=size, estimator=estimator
+        )
+    )
+    for size in (100, 1_000_000_000):  # times a batch it is beyond 32 bits
+        plain = losses.decompose_rate(*arrays, dataset_size=size, estimator=estimator)
+        np.testing.assert_allclose(traced(size), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_posteriors_of_no_width_at_all_have_finite_parts():
+    # exp(90) is no float32, and a difference of 0 would be multiplied by it.
+    mean = jnp.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+    logvar = jnp.full((3, 2), -180.0)
+    parts = losses.decompose_rate(mean, mean, logvar, dataset_size=10, estimator="mss")
+    assert np.isfinite(np.stack(parts)).all()

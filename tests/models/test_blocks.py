@@ -12,11 +12,9 @@ from vae_jax.models.blocks import (
     Dense,
     DenseOverFeatures,
     PosteriorHeads,
-    channel_tap,
     glorot_scheme,
     normalise,
     small_normal_scheme,
-    tap,
     torch_scheme,
 )
 
@@ -27,50 +25,6 @@ class Normalised(nn.Module):
     @nn.compact
     def __call__(self, x, *, train=False):
         return normalise(x, self.kind, name="norm", train=train, dtype=jnp.float32)
-
-
-class Doubled(nn.Module):
-    """y = 2 x, with x tapped whole and by channel, and averaged over space."""
-
-    @nn.compact
-    def __call__(self, x):
-        x = tap(self, "input", x)
-        delta = channel_tap(self, "input", x)
-        y = 2 * x.mean((1, 2))
-        return y if delta is None else y + 2 * delta
-
-
-def test_tap_reports_the_value_and_its_gradient():
-    x = jnp.arange(24, dtype=jnp.float32).reshape(2, 2, 2, 3)
-
-    def total(perturbation):
-        perturbations = {"input": perturbation, "input_channels": jnp.zeros(())}
-        y, state = Doubled().apply(
-            {"perturbations": perturbations}, x, mutable=["intermediates"]
-        )
-        return y.sum(), state["intermediates"]["input"]
-
-    gradient, value = jax.grad(total, has_aux=True)(jnp.zeros_like(x))
-    np.testing.assert_array_equal(value, x)
-    np.testing.assert_array_equal(gradient, np.full(x.shape, 0.5))
-
-
-def test_channel_tap_has_the_gradient_of_a_shift_of_the_whole_channel():
-    x = jnp.ones((2, 2, 2, 3))
-
-    def total(perturbation):
-        perturbations = {"input": jnp.zeros(()), "input_channels": perturbation}
-        return Doubled().apply({"perturbations": perturbations}, x).sum()
-
-    gradient = jax.grad(total)(jnp.zeros((2, 3)))
-    np.testing.assert_array_equal(gradient, np.full((2, 3), 2.0))
-
-
-def test_taps_are_free_unless_asked_for():
-    x = jnp.ones((2, 2, 2, 3))
-    plain = jax.make_jaxpr(lambda x: 2 * x.mean((1, 2)))(x)
-    tapped = jax.make_jaxpr(lambda x: Doubled().apply({}, x))(x)
-    assert str(plain) == str(tapped)
 
 
 @pytest.mark.parametrize(
@@ -137,20 +91,6 @@ def test_dense_over_features_passes_a_channel_shift_as_the_spatial_sum():
         layer.apply(variables, x + shift[:, None, None, :]),
         atol=1e-5,
     )
-
-
-def test_channel_tap_is_as_precise_as_what_it_taps():
-    """And at least float32: its gradient is a sum over all pixels."""
-
-    def mark(dtype):
-        state = jax.eval_shape(
-            lambda: Doubled().init(jax.random.key(0), jnp.ones((1, 2, 2, 3), dtype))
-        )
-        return state["perturbations"]["input_channels"].dtype
-
-    assert mark(jnp.bfloat16) == mark(jnp.float32) == jnp.float32
-    with jax.enable_x64(True):
-        assert mark(jnp.float64) == jnp.float64
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from vae_jax import models
-from vae_jax.models import init, mnist_vae, ped1_vae, resnet18_vae, small_vae
+from vae_jax.models import (
+    init,
+    mnist_vae,
+    ped1_vae,
+    repro2021_ped1_vae,
+    resnet18_vae,
+    small_vae,
+)
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.vae import VAE
 
@@ -45,11 +52,16 @@ def _shapes(model, batch=2):
 
 
 @pytest.mark.parametrize(
-    ("model", "count"), [(mnist_vae(), 13_216_193), (ped1_vae(), 77_243_073)]
+    ("model", "count"),
+    [
+        (mnist_vae(), 13_216_193),
+        (ped1_vae(), 77_243_073),
+        (repro2021_ped1_vae(), 77_243_585),
+    ],
 )
-def test_authors_networks_to_the_parameter(model, count):
+def test_published_networks_to_the_parameter(model, count):
     variables, output, _ = _shapes(model)
-    assert sum(x.size for x in jax.tree.leaves(variables)) == count
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == count
     assert output.mean.shape == output.logvar.shape == output.latents.shape == (2, 32)
     assert output.decoded.shape == (2, *model.image_shape)
 

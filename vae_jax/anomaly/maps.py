@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vae_jax.distributions import require_equal_shapes
+from vae_jax.arrays import require_equal_shapes
 from vae_jax.filters import symmetric_filter
 
 AnyArray = Array | np.ndarray

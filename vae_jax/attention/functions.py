@@ -7,7 +7,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from vae_jax.attention.scores import Images
-from vae_jax.models.blocks import Posterior, as_posterior, tap
+from vae_jax.models.blocks import Posterior, as_posterior
+from vae_jax.models.taps import tap
 
 Params = Any
 """The arrays of a network, as a pytree of any kind."""

@@ -1,6 +1,6 @@
 """The gradient of a score at a tap: one forward pass for all values of the score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -34,7 +34,8 @@ def taps(
     """Names of all taps on the way to `score`, with their shapes for one image.
 
     A name is the path of the mark in the model, less a leading "encoder/"; "input" is
-    the image. Nothing is computed.
+    the image. A mark that is met several times, as by a module that is called twice, is
+    as many taps, "<name>#1" and so on. Nothing is computed.
     """
     require_inputs("taps", model, variables)
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -60,7 +61,7 @@ def activations(
         mutable=["intermediates"],
     )
     found = _flat(captured["intermediates"])
-    return {_name(path): value for path, value in found.items()}
+    return {name: found[path] for name, path in _by_name(found).items()}
 
 
 def tap_gradient(
@@ -138,20 +139,15 @@ def forward_pass(
     mean of the gradient matters (`pooled`), it may be [batch 1 1 channel] of that mean.
 
     Raises:
-        ValueError: An unknown tap, or a value that is not one row per image.
+        ValueError: A tap that is unknown or met several times, or a value that is not
+            one row per image.
     """
     variables = _without_marks(variables)
     if tap == "input":
         return _pass_from_input(model, variables, images, noise, run, mutable)
 
     marks, paths = _marks(model, variables, images, noise, run, mutable)
-    if tap not in paths:
-        known = ["input", *paths]
-        raise ValueError(
-            f"attention: unknown tap {tap!r}{did_you_mean(tap, known)} Taps: "
-            f"{', '.join(known)}."
-        )
-    path = paths[tap]
+    path = _path(tap, paths)
     # The gradient of a change of whole channels is the spatial sum of the gradient of
     # the activation, and never has its size (see `models.blocks.channel_tap`).
     changed = _by_channel(path) if pooled and _by_channel(path) in marks else path
@@ -248,16 +244,33 @@ def _marks(
     state = jax.eval_shape(mark, _without_marks(variables), images, noise)
     marks = _flat(state.get("perturbations", {}))
     sown = _flat(state.get("intermediates", {}))
-    taps = {_name(p): p for p in marks if p in sown}
-    return marks, taps
+    return marks, _by_name([path for path in marks if path in sown])
 
 
 def _flat(collection: Mapping[str, Any]) -> dict[Path, Any]:
     return cast(dict[Path, Any], flatten_dict(collection))
 
 
-def _name(path: Path) -> str:
-    return "/".join(path).removeprefix("encoder/")
+def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    named = {"/".join(path).removeprefix("encoder/"): path for path in paths}
+    # Of a mark that is met again, no single tap may go by its plain name.
+    return {f"{n}#1" if f"{n}#2" in named else n: path for n, path in named.items()}
+
+
+def _path(tap: str, paths: Mapping[str, Path]) -> Path:
+    if f"{tap}#2" in paths:
+        times = [name for name in paths if name.rpartition("#")[0] == tap]
+        raise ValueError(
+            f"attention: tap {tap!r} is met {len(times)} times on the way to this "
+            f"score, each with a map of its own; choose one of {', '.join(times)}."
+        )
+    if tap not in paths:
+        known = ["input", *paths]
+        raise ValueError(
+            f"attention: unknown tap {tap!r}{did_you_mean(tap, known)} Taps: "
+            f"{', '.join(known)}."
+        )
+    return paths[tap]
 
 
 def _by_channel(path: Path) -> Path:

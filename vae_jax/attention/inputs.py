@@ -7,6 +7,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array
 
+from vae_jax.arrays import require_floating
+
 
 def require_inputs(
     function: str, model: Any, variables: Any, images: Array | None = None
@@ -15,7 +17,8 @@ def require_inputs(
 
     Raises:
         TypeError: A model of another kind.
-        ValueError: Variables without their collections, or a single image.
+        ValueError: Variables without their collections, a single image, or one of
+            integers.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -36,3 +39,5 @@ def require_inputs(
             f"{function}: images must be [batch height width channel], got shape "
             f"{images.shape}; a single image goes in as image[None]."
         )
+    if images is not None:
+        require_floating(function, images)

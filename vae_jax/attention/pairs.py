@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from vae_jax.arrays import require_choice
 from vae_jax.attention.gradients import Variables, forward_pass, require_pixels
 from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
 from vae_jax.attention.scores import Images, Noise
-from vae_jax.distributions import require_choice
 
 Resolution = Literal["tap", "image"]
 

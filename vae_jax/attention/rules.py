@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import at_least_float32, require_choice
+from vae_jax.arrays import at_least_float32, require_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,10 @@ PAPER = Rule()
 """Liu et al., CVPR 2020, Eq. 2; with `latents` or `sum_of_latents`."""
 
 OFFICIAL = Rule(grad_norm="rms_batch", rectify="abs", rectify_at="resized")
-"""The authors' code; there with `sum_of_latents` at "conv2" of the MNIST network."""
+"""The authors' code; there with `sum_of_latents` at "conv2" of the MNIST network.
+
+It cannot run on a batch of one, whose axis it squeezes away; that of one image, by
+which maps of all images compare, is this rule's own."""
 
 REPRO2021 = Rule(
     grad_norm="rms_batch",
@@ -57,7 +60,11 @@ REPRO2021 = Rule(
     reduce="mean",
     resize="bilinear_aligned",
 )
-"""The reproduction of the ML Reproducibility Challenge 2020, with `sum_of_latents`."""
+"""The reproduction of the ML Reproducibility Challenge 2020, with `sum_of_latents`.
+
+Its code differs at a convolution that an in-place rectifier follows, as its layers for
+Ped1 are: the rectifier overwrites what was kept of the convolution, so that the
+gradient before it meets the activation after it. Here both are of the one tap."""
 
 POINTWISE = Rule(term="pointwise")
 """relu(sum_k G_k A_k): Eq. 2 without pooling, which keeps where the gradient is."""

@@ -6,6 +6,7 @@ must be scored by itself. Noise is what the reparameterisation multiplies; None
 stands for the mean of the posterior.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vae_jax.arrays import known
 from vae_jax.distributions import reparameterise
 from vae_jax.losses import gaussian_kl
 
@@ -80,39 +82,69 @@ def normal_difference(normal: NormalAggregate) -> Score:
     negated and shifted: the gradient flips its sign, so a rectified map keeps exactly
     what the map of `sum_of_latents` drops.
     """
-
-    def score(
-        vae: nn.Module, images: Images, noise: Noise | None
-    ) -> Float[Array, " batch"]:
-        mean, logvar = vae.encode(images)
-        log_variance = jnp.log(normal.variance[None] + jnp.exp(logvar))
-        return _sample(normal.mean[None] - mean, log_variance, noise).sum(-1)
-
-    return score
+    return _NormalDifference(normal)
 
 
 def reconstruction_error(likelihood: Likelihood) -> Score:
     """-log p(images | z) in nats: the error that training made small."""
-
-    def score(
-        vae: nn.Module, images: Images, noise: Noise | None
-    ) -> Float[Array, " batch"]:
-        return -likelihood(images, vae.decode(latents(vae, images, noise)))
-
-    return score
+    return _ReconstructionError(likelihood)
 
 
 def negative_elbo(likelihood: Likelihood) -> Score:
     """-log p(images | z) + KL in nats: the model's whole objective at one sample."""
+    return _NegativeElbo(likelihood)
 
-    def score(
-        vae: nn.Module, images: Images, noise: Noise | None
+
+# Scores with arguments are objects rather than closures: equal ones of equal arguments,
+# so that a map is compiled once, and ones that can be sent to another process.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _NormalDifference:
+    normal: NormalAggregate
+
+    def __call__(
+        self, vae: nn.Module, images: Images, noise: Noise | None
     ) -> Float[Array, " batch"]:
         mean, logvar = vae.encode(images)
-        log_likelihood = likelihood(images, vae.decode(_sample(mean, logvar, noise)))
-        return gaussian_kl(mean, logvar).sum(-1) - log_likelihood
+        log_variance = jnp.log(self.normal.variance[None] + jnp.exp(logvar))
+        return _sample(self.normal.mean[None] - mean, log_variance, noise).sum(-1)
 
-    return score
+    def __eq__(self, other: object) -> bool:
+        same_kind = isinstance(other, _NormalDifference)
+        return same_kind and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple:
+        """The values, or inside a trace the object itself."""
+        mean, variance = map(known, self.normal)
+        if mean is None or variance is None:
+            return (id(self),)
+        return (mean.dtype.str, mean.tobytes(), variance.tobytes())
+
+
+@dataclasses.dataclass(frozen=True)
+class _ReconstructionError:
+    likelihood: Likelihood
+
+    def __call__(
+        self, vae: nn.Module, images: Images, noise: Noise | None
+    ) -> Float[Array, " batch"]:
+        return -self.likelihood(images, vae.decode(latents(vae, images, noise)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _NegativeElbo:
+    likelihood: Likelihood
+
+    def __call__(
+        self, vae: nn.Module, images: Images, noise: Noise | None
+    ) -> Float[Array, " batch"]:
+        mean, logvar = vae.encode(images)
+        decoded = vae.decode(_sample(mean, logvar, noise))
+        return gaussian_kl(mean, logvar).sum(-1) - self.likelihood(images, decoded)
 
 
 def _sample(

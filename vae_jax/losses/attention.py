@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import at_least_float32, require_equal_shapes
+from vae_jax.arrays import at_least_float32, require_equal_shapes
 
 _FAINTEST = 1e-12
 """Peak below which a pair of maps has no gradient: a millionth of usual ones."""

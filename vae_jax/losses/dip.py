@@ -6,7 +6,7 @@ Penalties of a batch rather than of an example, so they come as one number.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
-from vae_jax.distributions import at_least_float32, require_equal_shapes
+from vae_jax.arrays import at_least_float32, require_equal_shapes
 
 
 def dip_i(

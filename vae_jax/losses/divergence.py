@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import at_least_float32, require_choice
+from vae_jax.arrays import at_least_float32, require_choice
 
 Kernel = Literal["gaussian", "inverse_multiquadratic"]
 

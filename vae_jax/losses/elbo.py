@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
-from vae_jax.distributions import (
+from vae_jax.arrays import (
     at_least_float32,
-    normal_kl,
+    known,
     require_choice,
     require_equal_shapes,
+    require_scalar,
 )
+from vae_jax.distributions import normal_kl
 
 ConstraintOn = Literal["example", "batch_mean"]
 
@@ -48,7 +50,7 @@ def negative_elbo(
     kl_per_latent: Float[Array, "batch latent"],
     *,
     beta: ScalarLike = 1.0,
-    free_bits: float = 0.0,
+    free_bits: ScalarLike = 0.0,
     capacity: ScalarLike | None = None,
     constraint_on: ConstraintOn = "example",
 ) -> NegativeElbo:
@@ -69,8 +71,9 @@ def negative_elbo(
 
     Raises:
         ValueError: If free_bits is negative or not finite, or is combined with a
-            capacity, constraint_on is unknown, or the shapes are not [batch] and [batch
-            latent].
+            capacity (which of a number inside jit is not known: there it is refused),
+            constraint_on is unknown, a weight is no single number, or the shapes are
+            not [batch] and [batch latent].
     """
     if kl_per_latent.ndim != 2 or log_likelihood.shape != kl_per_latent.shape[:1]:
         raise ValueError(
@@ -79,7 +82,8 @@ def negative_elbo(
             "likelihood over pixels, and the KL not at all."
         )
     require_choice("negative_elbo", "constraint_on", constraint_on, ConstraintOn)
-    _require_one_constraint(free_bits, capacity)
+    require_scalar("negative_elbo", beta=beta, free_bits=free_bits, capacity=capacity)
+    has_floor = _has_floor(free_bits, capacity)
     distortion = -at_least_float32(log_likelihood)
     kl_per_latent = at_least_float32(kl_per_latent)
     rate = kl_per_latent.sum(axis=-1)
@@ -87,7 +91,7 @@ def negative_elbo(
         penalty = capacity_penalty(
             kl_per_latent, capacity=capacity, constraint_on=constraint_on
         )
-    elif free_bits:
+    elif has_floor:
         penalty = _floored(kl_per_latent, free_bits, constraint_on).sum(axis=-1)
     else:
         penalty = rate
@@ -115,6 +119,7 @@ def capacity_penalty(
     Source: Burgess et al. 2018, Eq. 8.
     """
     require_choice("capacity_penalty", "constraint_on", constraint_on, ConstraintOn)
+    require_scalar("capacity_penalty", capacity=capacity)
     if kl_per_latent.ndim != 2:
         raise ValueError(
             "capacity_penalty: kl_per_latent must be [batch latent], got shape "
@@ -180,23 +185,27 @@ def importance_weighted_bound(
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
 
 
-def _require_one_constraint(free_bits: float, capacity: ScalarLike | None) -> None:
+def _has_floor(free_bits: ScalarLike, capacity: ScalarLike | None) -> bool:
+    """Whether a rate has a floor, which then is its only constraint."""
+    floor = known(free_bits)
     # Written so that a NaN fails it.
-    if not 0 <= free_bits < math.inf:
+    if floor is not None and not 0 <= floor < math.inf:
         raise ValueError(
             "negative_elbo: free_bits must be at least 0 nats and finite, got "
             f"{free_bits}."
         )
-    if free_bits and capacity is not None:
+    has_floor = floor is None or bool(floor)
+    if has_floor and capacity is not None:
         raise ValueError(
             "negative_elbo: free_bits and capacity are two rules for one rate, got "
             f"free_bits={free_bits} and capacity={capacity}; leave one out."
         )
+    return has_floor
 
 
 def _floored(
     kl_per_latent: Float[Array, "batch latent"],
-    floor: float,
+    floor: ScalarLike,
     constraint_on: ConstraintOn,
 ) -> Float[Array, "batch latent"]:
     match constraint_on:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from vae_jax.distributions import at_least_float32, require_equal_shapes
+from vae_jax.arrays import at_least_float32, require_equal_shapes
 
 
 def permute_latents(
@@ -23,24 +23,35 @@ def permute_latents(
     return jax.random.permutation(key, latents, axis=0, independent=True)
 
 
-def density_ratio(logits: Float[Array, "batch 2"]) -> Float[Array, " batch"]:
+def density_ratio(logits: Float[Array, "*batch logit"]) -> Float[Array, "*batch"]:
     """Logit 0 - logit 1: log q(z) / prod_d q(z_d) as the discriminator sees it, nats.
 
     Its mean over samples of q(z) estimates the total correlation.
 
+    Raises:
+        ValueError: If the logits are not [batch 2].
+
     Source: Kim and Mnih 2018, Eq. 3.
     """
+    # An index past the end is clamped: one logit would be a ratio of 0, for ever.
+    if logits.shape[-1] != 2:
+        raise ValueError(
+            "density_ratio: logits must be [batch 2], of samples of q(z) and of "
+            f"permuted ones, got shape {logits.shape}; end the discriminator in two "
+            "units (a single logit l is [l, 0])."
+        )
     logits = at_least_float32(logits)
-    return logits[:, 0] - logits[:, 1]
+    return logits[..., 0] - logits[..., 1]
 
 
 def discriminator_loss(
-    joint_logits: Float[Array, "batch 2"], permuted_logits: Float[Array, "batch 2"]
-) -> Float[Array, " batch"]:
+    joint_logits: Float[Array, "*batch logit"],
+    permuted_logits: Float[Array, "*batch logit"],
+) -> Float[Array, "*batch"]:
     """Mean cross-entropy of one sample of each class, in nats; log 2 if undecided.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or are not [batch 2].
 
     Source: Kim and Mnih 2018, algorithm 2.
     """
@@ -53,18 +64,20 @@ def discriminator_loss(
 
 
 def discriminator_accuracy(
-    joint_logits: Float[Array, "batch 2"], permuted_logits: Float[Array, "batch 2"]
-) -> Float[Array, " batch"]:
-    """Share of one sample of each class that is told right: 0, 1/2 or 1.
+    joint_logits: Float[Array, "*batch logit"],
+    permuted_logits: Float[Array, "*batch logit"],
+) -> Float[Array, "*batch"]:
+    """Share of one sample of each class that is told right; of a tie, half.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or are not [batch 2].
     """
     require_equal_shapes(
         "discriminator_accuracy",
         joint_logits=joint_logits,
         permuted_logits=permuted_logits,
     )
-    right_joint = density_ratio(joint_logits) > 0
-    right_permuted = density_ratio(permuted_logits) < 0
-    return 0.5 * (right_joint.astype(jnp.float32) + right_permuted)
+    # In {-1, 0, 1}: right, undecided or wrong of the one, and the reverse of the other.
+    joint = jnp.sign(density_ratio(joint_logits))
+    permuted = jnp.sign(density_ratio(permuted_logits))
+    return 0.5 + 0.25 * (joint - permuted)

@@ -1,26 +1,37 @@
 """Log-likelihoods of whole images, summed over pixels and channels, in nats."""
 
-from jaxtyping import Array, Float, ScalarLike
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, ScalarLike, Shaped
 
 from vae_jax import distributions
+from vae_jax.arrays import (
+    require_equal_shapes,
+    require_floating,
+    require_pixels,
+    require_pixels_or_bits,
+    require_scalar_or_shape,
+)
 
 
 def bernoulli_log_likelihood(
-    images: Float[Array, " batch *event"], logits: Float[Array, " batch *event"]
+    images: Shaped[Array, " batch *event"], logits: Float[Array, " batch *event"]
 ) -> Float[Array, " batch"]:
     """Bernoulli log p(images | logits); grey levels in [0, 1] are welcome.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or images are neither floating-point in
+            [0, 1], as far as that is known, nor booleans, nor integers known as 0 and 1
+            (inside jit none are).
     """
-    distributions.require_equal_shapes(
-        "bernoulli_log_likelihood", images=images, logits=logits
-    )
+    require_equal_shapes("bernoulli_log_likelihood", images=images, logits=logits)
+    require_pixels_or_bits("bernoulli_log_likelihood", images)
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        images = images.astype(logits.dtype)
     return _sum_event(distributions.bernoulli_log_prob(images, logits))
 
 
 def gaussian_log_likelihood(
-    images: Float[Array, " batch *event"],
+    images: Num[Array, " batch *event"],
     mean: Float[Array, " batch *event"],
     *,
     logvar: Float[Array, " batch *event"] | ScalarLike,
@@ -30,23 +41,28 @@ def gaussian_log_likelihood(
     `logvar` is a number (fixed), a scalar array (learned, shared) or one per pixel.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or images are no floating-point numbers.
     """
-    distributions.require_equal_shapes(
-        "gaussian_log_likelihood", images=images, mean=mean
-    )
+    require_equal_shapes("gaussian_log_likelihood", images=images, mean=mean)
+    require_scalar_or_shape("gaussian_log_likelihood", mean.shape, logvar=logvar)
+    require_floating("gaussian_log_likelihood", images)
     return _sum_event(distributions.normal_log_prob(images, mean, logvar))
 
 
 def discretised_logistic_mixture_log_likelihood(
-    images: Float[Array, "batch height width channel"],
+    images: Num[Array, "batch height width channel"],
     parameters: Float[Array, "batch height width parameter"],
 ) -> Float[Array, " batch"]:
     """Log-probability of 8-bit images under a mixture of logistics per pixel.
 
-    For M components, `parameter` is 3 M (grey) or 10 M (colour); its layout and errors
-    are those of `distributions.discretised_logistic_mixture_log_prob`.
+    For M components, `parameter` is 3 M (grey) or 10 M (colour); its layout is that of
+    `distributions.discretised_logistic_mixture_log_prob`.
+
+    Raises:
+        ValueError: As there, or if images are not floating-point in [0, 1], as far as
+            that is known.
     """
+    require_pixels("discretised_logistic_mixture_log_likelihood", images)
     return _sum_event(
         distributions.discretised_logistic_mixture_log_prob(images, parameters)
     )

@@ -1,16 +1,19 @@
 """Schedules of the rate's weight: a step in, a weight in [0, 1] out.
 
 Multiply by the final weight (`beta=4.0 * linear_beta(step, warmup_steps=1000)`) or, of
-`capacity_penalty`, by the final capacity. Steps may be traced.
+`capacity_penalty`, by the final capacity. Steps and lengths may be traced: of a length
+inside jit it is not known whether it is positive.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
+from vae_jax.arrays import IntLike, known
+
 _MOST_CYCLES = 2**15 - 1
 
 
-def linear_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
+def linear_beta(step: ScalarLike, *, warmup_steps: IntLike) -> Float[Array, ""]:
     """Rises in a straight line from 0 at step 0 to 1 at `warmup_steps`, then stays.
 
     Raises:
@@ -20,7 +23,7 @@ def linear_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
     return _ramp(step, warmup_steps)
 
 
-def cosine_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
+def cosine_beta(step: ScalarLike, *, warmup_steps: IntLike) -> Float[Array, ""]:
     """Rises along half a cosine from 0 at step 0 to 1 at `warmup_steps`, then stays.
 
     Raises:
@@ -31,7 +34,11 @@ def cosine_beta(step: ScalarLike, *, warmup_steps: int) -> Float[Array, ""]:
 
 
 def cyclical_beta(
-    step: ScalarLike, *, total_steps: int, cycles: int = 4, ramp_fraction: float = 0.5
+    step: ScalarLike,
+    *,
+    total_steps: IntLike,
+    cycles: int = 4,
+    ramp_fraction: float = 0.5,
 ) -> Float[Array, ""]:
     """Rises linearly from 0 to 1 `cycles` times, and is 1 after `total_steps`.
 
@@ -49,7 +56,8 @@ def cyclical_beta(
             f"cyclical_beta: cycles must be at most {_MOST_CYCLES}, got {cycles}; more "
             "would overflow 32-bit steps."
         )
-    if total_steps < cycles:
+    steps = known(total_steps)
+    if steps is not None and steps < cycles:
         raise ValueError(
             f"cyclical_beta: total_steps must be at least cycles={cycles}, "
             f"got {total_steps}."
@@ -63,7 +71,7 @@ def cyclical_beta(
     return jnp.where(step < total_steps, weight, 1.0)
 
 
-def _position(step: Array, total_steps: int, cycles: int) -> Array:
+def _position(step: Array, total_steps: IntLike, cycles: int) -> Array:
     """(step cycles) modulo total_steps: where in its cycle, in steps over cycles.
 
     In whole numbers, as float32 would lose the position late in a long run; and without
@@ -76,10 +84,11 @@ def _position(step: Array, total_steps: int, cycles: int) -> Array:
     return (within * cycles - cycle * rest) % total_steps
 
 
-def _ramp(step: ScalarLike, length: float | int) -> Float[Array, ""]:
+def _ramp(step: ScalarLike, length: ScalarLike) -> Float[Array, ""]:
     return jnp.clip(jnp.asarray(step, jnp.float32) / length, 0.0, 1.0)
 
 
-def _require_positive(function: str, name: str, steps: int) -> None:
-    if steps < 1:
+def _require_positive(function: str, name: str, steps: IntLike) -> None:
+    host = known(steps)
+    if host is not None and host < 1:
         raise ValueError(f"{function}: {name} must be at least 1, got {steps}.")

@@ -5,17 +5,19 @@ from typing import Literal, assert_never
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
-from vae_jax.distributions import (
+from vae_jax.arrays import (
     at_least_float32,
     require_choice,
     require_equal_shapes,
+    require_floating,
+    require_pixels,
 )
 from vae_jax.filters import symmetric_filter
 
 Window = Literal["gaussian", "uniform"]
-Images = Float[Array, "batch rows columns channel"]
+Images = Num[Array, "batch rows columns channel"]
 
 _RADIUS = 5
 _SIGMA = 1.5
@@ -43,10 +45,13 @@ def ssim_map(
         c2: added to the variances.
 
     Raises:
-        ValueError: If the shapes differ or the window is unknown.
+        ValueError: If the shapes differ, the window is unknown, or either is not
+            floating-point, or images are not in [0, 1], as far as that is known.
     """
     require_choice("ssim_map", "window", window, Window)
     require_equal_shapes("ssim_map", images=images, reconstructions=reconstructions)
+    require_pixels("ssim_map", images)
+    require_floating("ssim_map", reconstructions)
     x, y = at_least_float32(images), at_least_float32(reconstructions)
     mean = functools.partial(symmetric_filter, weights=_weights(window))
     mean_x, mean_y = mean(x), mean(y)

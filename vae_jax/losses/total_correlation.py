@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vae_jax.distributions import (
-    normal_log_prob,
+from vae_jax.arrays import (
+    IntLike,
+    at_least_float32,
+    known,
     require_choice,
     require_equal_shapes,
 )
+from vae_jax.distributions import normal_log_prob
 
 Estimator = Literal["mws", "mss"]
 
@@ -32,7 +35,7 @@ def decompose_rate(
     mean: Float[Array, "batch latent"],
     logvar: Float[Array, "batch latent"],
     *,
-    dataset_size: int,
+    dataset_size: IntLike,
     estimator: Estimator,
 ) -> RateParts:
     """Index-code mutual information, total correlation and dimension-wise KL, in nats.
@@ -48,7 +51,7 @@ def decompose_rate(
         latents: One sample of each example's posterior.
         mean: Of the posteriors N(mean, exp(logvar)).
         logvar: Of the posteriors.
-        dataset_size: Examples that the batch was drawn from.
+        dataset_size: Examples that the batch was drawn from; may be traced.
         estimator: Of q(z) and of each q(z_d).
 
     Raises:
@@ -78,7 +81,9 @@ def decompose_rate(
     )
 
 
-def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "batch batch"]:
+def stratified_weights(
+    batch: int, dataset_size: IntLike
+) -> Float[Array, "batch batch"]:
     """Weight of each posterior (column) in the estimate of q(z) at a sample (row).
 
     A sample's own posterior is one of N, so it weighs 1/N. With M = batch - 1, one
@@ -94,25 +99,28 @@ def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "batch bat
     others = batch - 1
     own = jnp.eye(batch, dtype=bool)
     next_one = jnp.roll(own, 1, axis=1)
-    remainder = (dataset_size - others) / (dataset_size * others)
+    remainder = 1 / others - 1 / dataset_size
     weights = jnp.where(next_one, remainder, 1 / others)
     return jnp.where(own, 1 / dataset_size, weights)
 
 
 def _log_weights(
-    batch: int, dataset_size: int, estimator: Estimator
+    batch: int, dataset_size: IntLike, estimator: Estimator
 ) -> Float[Array, "batch batch"]:
     match estimator:
         case "mws":
-            return jnp.full((batch, batch), -math.log(batch * dataset_size))
+            # Added, for a product of traced integers may overflow.
+            log_weight = -math.log(batch) - jnp.log(at_least_float32(dataset_size))
+            return jnp.full((batch, batch), log_weight)
         case "mss":
             return jnp.log(stratified_weights(batch, dataset_size))
         case _:
             assert_never(estimator)
 
 
-def _require_sizes(function: str, batch: int, dataset_size: int) -> None:
-    if not 2 <= batch <= dataset_size:
+def _require_sizes(function: str, batch: int, dataset_size: IntLike) -> None:
+    size = known(dataset_size)
+    if batch < 2 or (size is not None and batch > size):
         raise ValueError(
             f"{function}: wanted a batch of at least 2 examples and at most "
             f"dataset_size, got {batch} of {dataset_size}; dataset_size counts the "

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vae_jax.distributions import at_least_float32, normal_kl
+from vae_jax.arrays import at_least_float32
+from vae_jax.distributions import normal_kl
 
 
 class LatentUse(NamedTuple):

@@ -1,6 +1,6 @@
 """Variational autoencoders in Linen, with activations marked to be explained."""
 
-from vae_jax.models.blocks import Posterior, tap
+from vae_jax.models.blocks import Posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.disentangling import (
     Discriminator,
@@ -12,6 +12,7 @@ from vae_jax.models.disentangling import (
 )
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
 from vae_jax.models.resnet import ResNetEncoder
+from vae_jax.models.taps import tap
 from vae_jax.models.vae import (
     VAE,
     VAEOutput,
@@ -19,6 +20,7 @@ from vae_jax.models.vae import (
     mlp_vae,
     mnist_vae,
     ped1_vae,
+    repro2021_ped1_vae,
     resnet18_vae,
     small_vae,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "mlp_vae",
     "mnist_vae",
     "ped1_vae",
+    "repro2021_ped1_vae",
     "repro2021_vae",
     "resnet18_vae",
     "small_vae",

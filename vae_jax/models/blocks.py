@@ -1,4 +1,4 @@
-"""Layers that the networks share, and the marks that make an activation explainable."""
+"""Layers that the networks share."""
 
 import functools
 import math
@@ -41,44 +41,6 @@ def as_posterior(who: str, found: Any) -> Posterior:
     return Posterior(*found)
 
 
-def tap(module: nn.Module, name: str, activation: jax.Array) -> jax.Array:
-    """Returns `activation`, marked so that its value and its gradient can be asked for.
-
-    The value is sown into "intermediates", the gradient is that of a perturbation
-    added to it ("perturbations"). Both are free when neither collection is asked for.
-    """
-    activation = module.perturb(name, activation)
-    module.sow(
-        "intermediates",
-        name,
-        activation,
-        reduce_fn=lambda _, latest: latest,
-        init_fn=lambda: activation,
-    )
-    return activation
-
-
-def channel_tap(
-    module: nn.Module, name: str, activation: Float[Array, "batch height width channel"]
-) -> Float[Array, "batch channel"] | None:
-    """A perturbation of the tap `name` that is constant over space, if asked for.
-
-    It is the entry "<name>_channels" of the "perturbations" of `module`; None without
-    one. A linear layer that follows the tap adds the perturbation to its own output,
-    so that the gradient with respect to it, the spatial sum of the gradient with
-    respect to the activation, comes without an array of the activation's size.
-    """
-    name = f"{name}_channels"
-    if not (
-        module.has_variable("perturbations", name)
-        or module.is_mutable_collection("perturbations")
-    ):
-        return None
-    batch, _, _, channels = activation.shape
-    dtype = jnp.promote_types(activation.dtype, jnp.float32)
-    return module.perturb(name, jnp.zeros((batch, channels), dtype))
-
-
 Initial = Callable[[jax.Array, tuple[int, ...]], jax.Array]
 Scheme = Callable[[int, int], tuple[Initial, Initial]]
 """From the fans, in and out, of a layer to its initial kernel and bias."""
@@ -101,13 +63,19 @@ def glorot_scheme(fan_in: int, fan_out: int) -> tuple[Initial, Initial]:
     Of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, Eq. 16).
     """
     bound = math.sqrt(6 / (fan_in + fan_out))
-    return functools.partial(_uniform, bound), nn.initializers.zeros
+    return functools.partial(_uniform, bound), zeros
 
 
 def small_normal_scheme(fan_in: int, fan_out: int) -> tuple[Initial, Initial]:
     """Normal of standard deviation 0.02, biases zero (Radford et al. 2015)."""
     del fan_in, fan_out
-    return _small_normal, nn.initializers.zeros
+    return _small_normal, zeros
+
+
+def zeros(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Initial values of 0, float32 as all parameters are, whatever jax is set to."""
+    del key
+    return jnp.zeros(shape, jnp.float32)
 
 
 def _uniform(bound: float, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -117,7 +85,8 @@ def _uniform(bound: float, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _small_normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return 0.02 * jax.random.normal(key, (math.prod(shape),)).reshape(shape)
+    values = jax.random.normal(key, (math.prod(shape),), jnp.float32)
+    return 0.02 * values.reshape(shape)
 
 
 class Conv(nn.Module):

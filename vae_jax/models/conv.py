@@ -16,11 +16,11 @@ from vae_jax.models.blocks import (
     Posterior,
     PosteriorHeads,
     Scheme,
-    channel_tap,
     normalise,
-    tap,
     torch_scheme,
+    zeros,
 )
+from vae_jax.models.taps import channel_tap, tap
 
 
 def halved_sizes(size: int, *, times: int) -> tuple[int, ...]:
@@ -43,6 +43,9 @@ class ConvEncoder(nn.Module):
 
     `kernel_sizes` is 4 throughout unless given, `more_hidden` the widths of dense
     layers after the first; with `linear_hidden` none of them has a rectifier.
+    `last_norm` is a norm of the last convolution alone, which keeps its bias, and
+    `standardise` the mean and the standard deviation of pixels, which it first takes
+    off and divides by.
 
     Taps: conv1, relu1, conv2, ... before and after norm and rectifier; the last relu
     also by channel, because a linear layer follows.
@@ -52,6 +55,8 @@ class ConvEncoder(nn.Module):
     hidden: int
     latents: int
     norm: Norm | None = None
+    last_norm: Norm | None = None
+    standardise: tuple[float, float] = (0.0, 1.0)
     kernel_sizes: tuple[int, ...] | None = None
     more_hidden: tuple[int, ...] = ()
     linear_hidden: bool = False
@@ -69,7 +74,8 @@ class ConvEncoder(nn.Module):
         """
         halved_sizes(min(images.shape[1:3]), times=len(self.channels))
         kernel_sizes = self.kernel_sizes or (4,) * len(self.channels)
-        x = images
+        mean, deviation = self.standardise
+        x = images if self.standardise == (0.0, 1.0) else (images - mean) / deviation
         layers = zip(self.channels, kernel_sizes, strict=True)
         for i, (channels, kernel_size) in enumerate(layers, 1):
             x = Conv(
@@ -82,10 +88,11 @@ class ConvEncoder(nn.Module):
                 name=f"convolution{i}",
             )(x)
             x = tap(self, f"conv{i}", x)
-            if self.norm is not None:
-                x = normalise(
-                    x, self.norm, name=f"norm{i}", train=train, dtype=self.dtype
-                )
+            norm = self.norm
+            if norm is None and i == len(self.channels):
+                norm = self.last_norm
+            if norm is not None:
+                x = normalise(x, norm, name=f"norm{i}", train=train, dtype=self.dtype)
             x = tap(self, f"relu{i}", nn.relu(x))
         perturbation = channel_tap(self, f"relu{len(self.channels)}", x)
         rectify = (lambda x: x) if self.linear_hidden else nn.relu
@@ -155,6 +162,5 @@ class ConvDecoder(nn.Module):
                 x = nn.relu(x)
         x = x.astype(jnp.float32)
         if self.pixel_bias:
-            zeros = nn.initializers.zeros
             x = x + self.param("pixel_bias", zeros, self.image_shape)[None]
         return x

@@ -10,10 +10,9 @@ from vae_jax.models.blocks import (
     Norm,
     Posterior,
     PosteriorHeads,
-    channel_tap,
     normalise,
-    tap,
 )
+from vae_jax.models.taps import channel_tap, tap
 
 
 class Stem(nn.Module):
