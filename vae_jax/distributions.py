@@ -183,6 +183,7 @@ def sample_discretised_logistic_mixture(
 
 def _times_exp(x: Array, exponent: Array) -> Array:
     """Of a factor x times exp(exponent), which alone may overflow where x is 0."""
+    exponent = exponent.astype(jnp.result_type(x, exponent))
     largest = 0.99 * math.log(jnp.finfo(exponent.dtype).max)
     half = jnp.exp(jnp.minimum(exponent / 2, largest))
     return x * half * half

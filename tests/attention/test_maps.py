@@ -291,7 +291,9 @@ def test_sampled_attention_is_mean_and_deviation_of_single_samples(tiny_vae, ima
     found = make_samples(model, variables, images, **options, key=key, samples=4)
     singles = []
     for sample_key in jax.random.split(key, 4):
-        noise = jnp.broadcast_to(jax.random.normal(sample_key, (1, 3)), (5, 3))
+        noise = jnp.broadcast_to(
+            jax.random.normal(sample_key, (1, 3), jnp.float32), (5, 3)
+        )
         singles.append(make_maps(model, variables, images, **options, noise=noise))
     np.testing.assert_allclose(found.mean, np.mean(singles, 0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.std, np.std(singles, 0), rtol=1e-3, atol=1e-5)

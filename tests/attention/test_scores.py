@@ -90,7 +90,9 @@ def test_negative_elbo_is_reconstruction_error_plus_kl(noise):
 
 def test_zero_noise_is_the_mean():
     for score in (latents, squared_norm, negative_elbo(squared_likelihood)):
-        np.testing.assert_array_equal(run(score), run(score, jnp.zeros((2, 2))))
+        np.testing.assert_array_equal(
+            run(score), run(score, jnp.zeros((2, 2), jnp.float32))
+        )
 
 
 def test_normal_aggregate_is_the_variance_of_samples():

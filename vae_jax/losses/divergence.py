@@ -67,7 +67,7 @@ def _kernel(
             return jnp.exp(-squared_distance / expected)
         case "inverse_multiquadratic":
             scales = [scale * expected for scale in _SCALES]
-            return sum((c / (c + squared_distance) for c in scales), jnp.zeros(()))
+            return jnp.stack([c / (c + squared_distance) for c in scales]).sum(0)
         case _:
             assert_never(kernel)
 

@@ -43,7 +43,9 @@ def newton(
 
     def step(state: tuple) -> tuple:
         place, _, iteration = state
-        change = _solve(hessian(place.point), place.gradient)
+        # The precision of the start holds, also where 64 bits are enabled.
+        curvature = hessian(place.point).astype(start.dtype)
+        change = _solve(curvature, place.gradient)
         decrement = place.gradient @ change
         found, length = _search(at, place, change)
         moved = length >= _SHORTEST
@@ -76,7 +78,7 @@ def _search(
     return jax.lax.while_loop(
         lambda state: is_too_long(state) & (state[1] >= _SHORTEST),
         halve,
-        (start, jnp.array(2.0)),
+        (start, jnp.array(2.0, change.dtype)),
     )
 
 
@@ -95,5 +97,6 @@ def _solve(hessian: Float[Array, "parameter parameter"], gradient: Point) -> Poi
         factor = jax.scipy.linalg.cho_factor(hessian + jnp.diag(damping * diagonal))
         return damping, jax.scipy.linalg.cho_solve(factor, gradient)
 
-    unsolved = jnp.array(_LEAST_DAMPING / 10), jnp.full_like(gradient, jnp.nan)
+    least = jnp.array(_LEAST_DAMPING / 10, gradient.dtype)
+    unsolved = least, jnp.full_like(gradient, jnp.nan)
     return jax.lax.while_loop(has_failed, enlarge, unsolved)[1]
