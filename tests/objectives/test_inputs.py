@@ -1,5 +1,7 @@
 """What a loss function refuses in one line of its own."""
 
+from types import MappingProxyType
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,28 @@ MODEL = models.VAE(
     models.ConvEncoder((2, 2), 4, 2), models.ConvDecoder((2, 2), 4, (8, 8, 1))
 )
 FACTOR = FactorVAE(models.Discriminator(layers=1, width=4))
+
+
+class Squared:
+    """A rule that nobody of ours wrote."""
+
+    defaults = MappingProxyType({"weight": 0.5})
+
+    def regularise(self, inputs, hyper):
+        return objectives.Penalty(hyper["weight"] * inputs.rate**2, {})
+
+
+def test_a_rule_of_ones_own_is_as_good_as_ours():
+    params = objectives.init_params(MODEL, Squared(), key=jax.random.key(0))
+    batch = {"image": jnp.full((2, *MODEL.image_shape), 0.5)}
+    options = {"key": jax.random.key(1), "step": 0}
+    _, found = objectives.make_loss_fn(MODEL, Squared())(params, {}, batch, **options)
+    figures = found.metrics
+    np.testing.assert_allclose(
+        figures["objective"],
+        figures["distortion"] + 0.5 * figures["rate"] ** 2,
+        rtol=1e-6,
+    )
 
 
 WRONG_PARAMS = [

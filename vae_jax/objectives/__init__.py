@@ -6,7 +6,6 @@
 
 from vae_jax.objectives.attention import AttentionTerm
 from vae_jax.objectives.disentangling import (
-    Objective,
     default_hyper,
     init_params,
     make_loss_fn,
@@ -21,6 +20,7 @@ from vae_jax.objectives.regularisers import (
     Hyper,
     InfoVAE,
     Inputs,
+    Objective,
     Penalty,
 )
 

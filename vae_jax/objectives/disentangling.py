@@ -9,18 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from vae_jax import attention, losses, models, train
 from vae_jax.objectives.attention import AttentionTerm, explained_output
 from vae_jax.objectives.elbo import require_images
-from vae_jax.objectives.regularisers import (
-    DIPVAE,
-    AnnealedVAE,
-    BetaTCVAE,
-    BetaVAE,
-    FactorVAE,
-    Hyper,
-    InfoVAE,
-    Inputs,
-)
-
-Objective = BetaVAE | AnnealedVAE | BetaTCVAE | FactorVAE | DIPVAE | InfoVAE
+from vae_jax.objectives.regularisers import FactorVAE, Hyper, Inputs, Objective
 
 
 def default_hyper(
@@ -64,7 +53,8 @@ def make_loss_fn(
 
     Args:
         model: `models.VAE` of any encoder and decoder.
-        objective: What is added to the distortion.
+        objective: What is added to the distortion: a rule of `vae_jax.objectives`, or
+            any other object with `defaults` and `regularise`.
         attention_term: The attention disentanglement loss, beside any objective.
         likelihood: log p(image | decoded) of each image in nats.
 

@@ -8,7 +8,7 @@ are one program; `defaults` has their names, with values from papers.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -48,11 +48,28 @@ class Penalty(NamedTuple):
     """The discriminator's own loss, which has no gradient for the VAE."""
 
 
+@runtime_checkable
+class Objective(Protocol):
+    """A rule for the rate; those below are some, and a user's own is as welcome."""
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """The numbers that `regularise` reads, by name, at published values."""
+        ...
+
+    def regularise(self, inputs: Inputs, hyper: Hyper) -> Penalty:
+        """What is added to the distortion, from numbers that may be traced."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class BetaVAE:
     """beta KL; beta 1 is the VAE. Higgins et al. 2017; 4 as in Liu et al. 2020."""
 
-    defaults: ClassVar = {"beta": 4.0}
+    @property
+    def defaults(self) -> dict[str, float]:
+        """At published values."""
+        return {"beta": 4.0}
 
     def regularise(self, inputs: Inputs, hyper: Hyper) -> Penalty:
         """Beta times the rate."""
@@ -66,8 +83,12 @@ class AnnealedVAE:
     Burgess et al. 2018, Eq. 8; values of Locatello et al. 2019, who take 5 to 100 nats.
     """
 
-    defaults: ClassVar = {"gamma": 1000.0, "capacity": 25.0}
     annealing_steps: int = 100_000
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """At published values."""
+        return {"gamma": 1000.0, "capacity": 25.0}
 
     def regularise(self, inputs: Inputs, hyper: Hyper) -> Penalty:
         """Gamma times the distance of the mean rate to the risen capacity."""
@@ -90,9 +111,13 @@ class BetaTCVAE:
     nats too large.
     """
 
-    defaults: ClassVar = {"beta": 6.0}
     dataset_size: int
     estimator: losses.Estimator = "mss"
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """At published values."""
+        return {"beta": 6.0}
 
     def regularise(self, inputs: Inputs, hyper: Hyper) -> Penalty:
         """The rate, and the total correlation once more for each beta above 1."""
@@ -123,12 +148,16 @@ class FactorVAE:
     logits [batch 2]; its optimiser is the published Adam with b1 0.5 and b2 0.9.
     """
 
-    defaults: ClassVar = {"gamma": 40.0}
     discriminator: nn.Module
     second_batch: Literal["same", "half", "independent"] = "same"
     """Whose latents are permuted: those of the batch itself (Locatello et al. 2019), of
     its second half, which the VAE then does not see, or of "second_image" (Kim and
     Mnih)."""
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """At published values."""
+        return {"gamma": 40.0}
 
     def batches(self, batch: Mapping[str, Array]) -> tuple[Array, Array | None]:
         """The VAE's images, and others to permute the latents of, if any."""
@@ -207,7 +236,10 @@ class InfoVAE:
     kernel is wider: see `losses.mmd` for what lambda weighs there.
     """
 
-    defaults: ClassVar = {"alpha": 0.0, "lambda": 1000.0}
+    @property
+    def defaults(self) -> dict[str, float]:
+        """At published values."""
+        return {"alpha": 0.0, "lambda": 1000.0}
 
     def regularise(self, inputs: Inputs, hyper: Hyper) -> Penalty:
         """The rate and the discrepancy to as many samples of the prior."""
