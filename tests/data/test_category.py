@@ -111,7 +111,7 @@ def test_normal_images_alone_are_enough(tmp_path, below):
 
 
 def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_png):
-    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 127)
+    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 0)
     with pytest.raises(
         ValueError, match=r"test/cut/011\.png has a defect, .* paint the defect"
     ):

@@ -326,13 +326,6 @@ def test_decode_refuses_two_channels():
         images.decode(b"", channels=2, name="x")
 
 
-def test_a_mask_is_anomalous_above_127():
-    gray = images.encode(np.array([[0, 127, 128, 255]], np.uint8))
-    np.testing.assert_array_equal(
-        images.decode_mask(gray, name="x"), [[False, False, True, True]]
-    )
-
-
 def test_the_header_tells_size_and_channels():
     colour = images.encode(np.zeros((4, 7, 3), np.uint8))
     assert images.read_header(colour, name="x") == (4, 7, 3)

@@ -184,6 +184,14 @@ def test_mask_without_an_image(data_dir):
     one_line(error)
 
 
+@pytest.mark.parametrize("second", ["003.png", "003_mask.bmp"])
+def test_two_masks_of_one_image_are_refused(data_dir, write_png, second):
+    write_png(data_dir / "screw/ground_truth/cut" / second, 255)
+    with pytest.raises(ValueError, match=r"are both the mask of test/cut/003;") as e:
+        layout.list_category(data_dir, "screw")
+    assert f"ground_truth/cut/{second}" in one_line(e)
+
+
 def test_a_missing_stem_does_not_shift_the_pairs(data_dir):
     """One image and another mask are gone: the counts agree, the pairs do not."""
     (data_dir / "screw/test/cut/003.png").unlink()

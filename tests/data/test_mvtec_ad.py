@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from vae_jax.data import concurrency, images, mvtec_ad
+from vae_jax.data import concurrency, masks, mvtec_ad
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_files_are_stored_byte_for_byte_with_their_own_mask(data_dir, prepared_d
         assert record["image"] == file.read_bytes()
         assert record["defect"] == file.parent.name
         assert record["has_mask"] == (record["defect"] != "good")
-        mask = images.decode_mask(record["mask"], name="mask")
+        mask = masks.decode_mask(record["mask"], name="mask")
         expected = np.zeros((40, 40), np.bool_)
         if record["has_mask"]:
             expected[:5, : int(file.stem) + 1] = True

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from vae_jax.data import images
+from vae_jax.data import images, masks
 from vae_jax.data.concurrency import Progress, Tally, in_threads
 from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
 from vae_jax.data.mvtec_ad import DESCRIPTIONS, TEXTURES, prepare
@@ -62,7 +62,7 @@ class NativeMasks:
 
     def __getitem__(self, index: int) -> Bool[np.ndarray, "height width"]:
         record = self._records[index]
-        return images.decode_mask(record["mask"], name=f"mask of {record['path']}")
+        return masks.decode_mask(record["mask"], name=f"mask of {record['path']}")
 
     def __iter__(self) -> Iterator[Bool[np.ndarray, "height width"]]:
         return (self[index] for index in range(len(self)))
@@ -264,11 +264,11 @@ def load_test(
     def load(index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
         record = records[index]
         name = record["path"]
-        mask = images.decode_mask(record["mask"], name=f"mask of {name}")
+        mask = masks.decode_mask(record["mask"], name=f"mask of {name}")
         if record["defect"] != GOOD and not mask.any():
             raise ValueError(
-                f"load_category: {name} has a defect, but no pixel of its mask exceeds "
-                "127; paint the defect white in the mask, or remove image and mask."
+                f"load_category: {name} has a defect, but its mask is black; "
+                "paint the defect white in the mask, or remove image and mask."
             )
         pixels = decode_record(record, size=size, channels=channels, bits=bits)
         return pixels, images.resize_mask(mask, size), record["defect"], name

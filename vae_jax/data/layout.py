@@ -187,11 +187,16 @@ def is_training_image(path: str) -> bool:
 def _pair(
     images: Mapping[str, Sequence[str]], masks: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[Entry, ...], tuple[str, ...], tuple[str, ...]]:
-    mask_of = {
-        (defect, Path(name).stem.removesuffix("_mask")): f"ground_truth/{defect}/{name}"
-        for defect, names in masks.items()
-        for name in names
-    }
+    mask_of: dict[tuple[str, str], str] = {}
+    for defect, names in masks.items():
+        for name in names:
+            stem = Path(name).stem.removesuffix("_mask")
+            path = f"ground_truth/{defect}/{name}"
+            if (other := mask_of.setdefault((defect, stem), path)) != path:
+                raise ValueError(
+                    f"list_category: {other} and {path} are both the mask of "
+                    f"test/{defect}/{stem}; remove one."
+                )
     paired, without_mask = [], []
     for defect, names in images.items():
         for name in names:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from vae_jax.data import images, ucsd_ped1
+from vae_jax.data import images, masks, ucsd_ped1
 from vae_jax.data.prepared import open_split
 from vae_jax.data.ucsd_ped1 import builder as module
 
@@ -32,7 +32,7 @@ def test_records_are_the_frames_with_the_mask_of_their_number(root, prepared_dir
         with Image.open(root / record["path"]) as published:
             np.testing.assert_array_equal(decoded(records, index), published)
         assert record["has_mask"] == (clip in (1, 3))
-        rows = images.decode_mask(record["mask"], name="mask").any(1).sum()
+        rows = masks.decode_mask(record["mask"], name="mask").any(1).sum()
         marked = {1: (2, 3), 3: (1, 2, 5, 6)}.get(clip, ())
         assert rows == (frame if frame in marked else 0)
         anomalous = frame in {**{4: (4,)}, 1: (2, 3), 3: (1, 2, 5, 6)}.get(clip, ())

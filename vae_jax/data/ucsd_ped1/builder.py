@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from vae_jax.data import images, prepared
 from vae_jax.data.concurrency import Progress, in_threads
 from vae_jax.data.layout import GOOD, fingerprint
+from vae_jax.data.masks import decode_mask
 from vae_jax.data.ucsd_ped1.layout import LABEL_FILE, Clip, find_root, list_clips
 
 MOST_UNREADABLE = 2
@@ -253,7 +254,7 @@ def _read_frame(path: Path) -> UInt8[np.ndarray, "height width 1"] | None:
 
 
 def _read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
-    mask = images.decode_mask(path.read_bytes(), name=_name(path))
+    mask = decode_mask(path.read_bytes(), name=_name(path))
     return mask.astype(np.uint8) * np.uint8(255)
 
 
