@@ -237,7 +237,7 @@ def test_of_several_pages_the_first_is_taken():
 
 
 def test_postscript_is_not_run():
-    with pytest.raises(ValueError, match="none of the formats BMP, GIF"):
+    with pytest.raises(ValueError, match="none of the formats BMP, DIB, GIF"):
         images.decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", **GRAY)
 
 

@@ -102,7 +102,7 @@ def read_header(encoded: bytes, *, name: str) -> Header:
     """
     with one_line("read_header", name), open_image(encoded) as image:
         height, width = image.height, image.width
-        channels = 1 if image.mode in _GRAY_MODES else 3
+        channels = channels_of(image)
         if image.format == "PNG" and not any(mark in encoded for mark in _EXIF_MARKS):
             image.verify()
         else:
@@ -110,6 +110,11 @@ def read_header(encoded: bytes, *, name: str) -> Header:
             if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
                 height, width = width, height
     return Header(height, width, channels)
+
+
+def channels_of(image: Image.Image) -> int:
+    """Of an image as decoded: 1 where it is gray by its kind, else 3."""
+    return 1 if image.mode in _GRAY_MODES else 3
 
 
 def encode(pixels: UInt8[np.ndarray, "height width *channel"]) -> bytes:
