@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -77,6 +78,18 @@ def test_more_than_two_broken_frames_are_no_accident(root, prepared_dir):
         ucsd_ped1.prepare(root, prepared_dir)
     assert "\n" not in str(error.value)
     assert list(prepared_dir.iterdir()) == []
+
+
+def test_a_pipe_is_not_waited_for_and_all_that_are_none_are_told(root, prepared_dir):
+    for name in ("Train/Train001/002.tif", "Test/Test001_gt/005.bmp"):
+        (root / name).unlink()
+        os.mkfifo(root / name)
+    with pytest.raises(
+        ValueError,
+        match=r"2 of 49 cannot be used: Train/Train001/002\.tif is no file; "
+        r"Test/Test001_gt/005\.bmp is no file\. Repair",
+    ):
+        ucsd_ped1.prepare(root, prepared_dir)
 
 
 def test_a_mask_of_another_size_is_refused(root, prepared_dir):
