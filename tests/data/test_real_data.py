@@ -58,8 +58,10 @@ def test_a_partial_copy_of_leather_is_refused_or_thinned_out(root, tmp_path):
     assert len(data.test.unmasked) == len(files.unmasked)
     assert data.test.images.shape == (len(files.test), 64, 64, 3)
     assert all(
-        mask.any() == anomalous
-        for mask, anomalous in zip(
-            data.test.native_masks, data.test.is_anomalous, strict=True
+        mask.any() == marked
+        for mask, marked in zip(
+            data.test.native_masks,
+            data.test.is_anomalous & data.test.is_masked,
+            strict=True,
         )
     )
