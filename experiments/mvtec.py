@@ -58,7 +58,7 @@ class Config:
     channels: Literal[1, 3] | None = None
     """Gray or colour; default: as the category was published."""
     missing_masks: Literal["error", "skip"] = "error"
-    """A defect image without a mask: stop, or leave it out and say so."""
+    """A defect image without a mask: stop, or leave it out of figures of pixels."""
     cache_dir: str = "~/.cache/vae_jax"
     """Folder for the synthetic set and for data sets prepared for reading."""
     settings: Settings = QUICK

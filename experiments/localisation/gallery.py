@@ -70,6 +70,7 @@ def gallery(
 
 def _test_items(data: CategoryData, maps: HostMaps) -> Iterator[html.Item]:
     test, scores = data.test, _image_scores(maps).tolist()
+    is_masked = test.is_masked
     for index, name in enumerate(test.paths):
         yield html.Item(
             name,
@@ -77,7 +78,7 @@ def _test_items(data: CategoryData, maps: HostMaps) -> Iterator[html.Item]:
             test.images[index],
             maps[index],
             scores[index],
-            test.masks[index] if test.has_masks else None,
+            test.masks[index] if is_masked[index] else None,
         )
 
 

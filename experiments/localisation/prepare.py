@@ -50,8 +50,8 @@ def load(
             progress=progress,
             **options,
         )
-    if data.skipped_images:
-        say(f"{name}: {data.skipped_images} test images left out, for want of a mask")
+    for note in data.notes:
+        say(f"{name}: {note}")
     if data.bits < 16:
         say(f"{name}: of 16 bits a value {data.bits} are in use, and are read so")
     return data

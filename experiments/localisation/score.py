@@ -1,5 +1,6 @@
 """The figures of a run's maps: on the whole test set, and on each kind of defect."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from vae_jax import detection, metrics, train
 from vae_jax.calibration import MINIMUM_DEFECT_SHARE
 from vae_jax.data.category import TestImages
 from vae_jax.data.layout import GOOD
+from vae_jax.data.survey import middle_size
 from vae_jax.detection import DEFAULT_METHOD, HostMaps
 from vae_jax.metrics import Curve
 
@@ -77,14 +79,14 @@ def score_methods(
 
     What the labels do not permit is None: without masks, or where all defects are too
     small for the model's size, all but the image AUROC, without defects or without
-    normal images everything.
+    normal images everything. Single images without a mask count for the image AUROC.
 
     "overlap" is the mean share of a defect region found at a threshold that
     `normal_maps`, of held-out normal images, set (Bergmann et al. 2019, section 4.3).
     """
     if not test.has_both_classes:
         return {name: dict.fromkeys((*FIGURES, "overlap")) for name in maps}
-    if not (test.can_score_pixels or (native and test.has_masks)):
+    if not (test.can_score_pixels or (native and test.has_masked_defects)):
         return {
             name: dict.fromkeys((*FIGURES, "overlap"))
             | {
@@ -95,17 +97,20 @@ def score_methods(
             for name, values in maps.items()
         }
     masks = list(test.native_masks if native else test.masks)
-    minimum_area = max(1, round(MINIMUM_DEFECT_SHARE * masks[0].size))
+    normal_size = middle_size([mask.shape for mask in masks])
+    minimum_area = max(1, round(MINIMUM_DEFECT_SHARE * math.prod(normal_size)))
     rows = {}
     for name, values in maps.items():
         scaled = [
             resize_map(each, mask.shape)
             for each, mask in zip(values, masks, strict=True)
         ]
-        normal = [resize_map(each, masks[0].shape) for each in normal_maps[name]]
+        normal = [resize_map(each, normal_size) for each in normal_maps[name]]
         threshold = metrics.estimated_threshold(normal, minimum_area=minimum_area)
-        overlap = metrics.region_overlap(scaled, masks, threshold=threshold)
-        figures = _figures(scaled, masks, image_labels=test.is_anomalous)
+        known = test.is_masked
+        of_pixels = _chosen(scaled, known), _chosen(masks, known)
+        overlap = metrics.region_overlap(*of_pixels, threshold=threshold)
+        figures = _figures(scaled, masks, known, test.is_anomalous)
         rows[name] = figures | {"overlap": overlap}
     return rows
 
@@ -122,11 +127,9 @@ def score_defects(
         chosen = np.isin(kinds, (GOOD, kind))
         if not test.masks[chosen].any():
             continue  # all too small for the model's size
-        labels = test.is_anomalous[chosen]
+        known, labels = test.is_masked[chosen], test.is_anomalous[chosen]
         for name in names:
-            figures = _figures(
-                maps[name][chosen], test.masks[chosen], image_labels=labels
-            )
+            figures = _figures(maps[name][chosen], test.masks[chosen], known, labels)
             rows.append({"defect": kind, "method": name, **figures})
     return rows
 
@@ -135,9 +138,11 @@ def curves_of(test: TestImages, maps: Mapping[str, HostMaps]) -> dict[str, Curve
     """ROC and PRO of each method, as far as there are pixels to tell apart."""
     if not test.can_score_pixels:
         return {}
+    known = test.is_masked
+    masks = test.masks[known]
     return {
         name: Curves(
-            metrics.roc_curve(each, test.masks), metrics.pro_curve(each, test.masks)
+            metrics.roc_curve(each[known], masks), metrics.pro_curve(each[known], masks)
         )
         for name, each in maps.items()
     }
@@ -152,23 +157,36 @@ def best(rows: Sequence[Row], kind: str) -> list[str]:
 def typical_images(test: TestImages, maps: HostMaps) -> dict[str, int]:
     """Of each kind of defect, the image whose map is neither good nor bad for it.
 
-    That is the median by average precision; of the good images, by the highest value.
+    That is the median by average precision, of those with a mask if there are some; of
+    the good images, by the highest value.
     """
-    chosen = {}
+    chosen, known = {}, test.is_masked
     for kind in dict.fromkeys(test.defects):
         indices = [i for i, defect in enumerate(test.defects) if defect == kind]
+        indices = [i for i in indices if known[i]] or indices
         quality = [_quality(maps[i], test.masks[i]) for i in indices]
         chosen[kind] = indices[int(np.argsort(quality)[len(indices) // 2])]
     return chosen
 
 
 def _figures(
-    maps: Any, masks: Any, *, image_labels: Bool[np.ndarray, " image"] | None = None
+    maps: Any,
+    masks: Any,
+    known: Bool[np.ndarray, " image"],
+    image_labels: Bool[np.ndarray, " image"],
 ) -> dict[str, float | None]:
+    """Of pixels where a mask is `known`, of images all."""
     found = metrics.localisation_figures(
-        maps, masks, image_labels=image_labels
+        _chosen(maps, known), _chosen(masks, known), image_labels=image_labels[known]
     )._asdict()
+    if not known.all():
+        scores = np.array([each.max() for each in maps])
+        found["image_auroc"] = metrics.image_auroc(scores, image_labels)
     return {name: found[name] for name in FIGURES}
+
+
+def _chosen(images: Any, which: Bool[np.ndarray, " image"]) -> list[Any]:
+    return [image for image, taken in zip(images, which, strict=True) if taken]
 
 
 def _quality(values: Float[np.ndarray, "rows columns"], mask: Mask) -> float:

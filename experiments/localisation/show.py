@@ -62,5 +62,5 @@ def _about(data: CategoryData) -> Row:
         "train_images": len(data.train),
         "validation_images": len(data.validation),
         "test_images": len(data.test.images),
-        "left_out_for_want_of_a_mask": data.skipped_images,
+        "without_a_mask": len(data.test.unmasked),
     }

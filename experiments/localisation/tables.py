@@ -34,7 +34,9 @@ DEFECT_COLUMNS = {
     "best_iou": COLUMNS["best_iou"],
 }
 NOTES = f"""\
-AUPRO@{PRO_LIMIT}: per-region overlap, integrated to that false positive rate.
+AUPRO@{PRO_LIMIT}: per-region overlap, integrated to that false positive rate;
+straight through ties of defect and normal pixels, as in MVTec AD's evaluation, which
+gives constant maps {PRO_LIMIT / 2}; MVTec 3D-AD's gives them 0 (metrics.aupro, ties).
 overlap: share of a defect found at a threshold set on normal images.
 val.: on artificial defects pasted on held-out normal images; not of baselines with a
 network of their own, which see images of another size.

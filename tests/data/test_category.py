@@ -111,7 +111,7 @@ def test_normal_images_alone_are_enough(tmp_path, below):
 
 
 def test_a_defect_image_with_an_empty_mask_is_named(data_dir, tmp_path, write_png):
-    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 127)
+    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 0)
     with pytest.raises(
         ValueError, match=r"test/cut/011\.png has a defect, .* paint the defect"
     ):
@@ -166,4 +166,50 @@ def test_the_provenance_is_that_of_the_builder(data_dir, tmp_path):
     assert data.sha256 == builder.manifest["sha256"]
     assert data.shortest_side == 40
     assert data.bits == 16
-    assert data.skipped_images == 0
+    assert data.notes == ()
+
+
+def test_one_gray_file_takes_no_colour_from_the_others(tmp_path, write_png):
+    root = tmp_path / "parts"
+    for index in range(20):
+        write_png(root / f"{index:02}.png", 10 * index, mode="RGB" if index else "L")
+    data = load(root, tmp_path, "parts")
+    assert (data.channels, data.train.shape[-1]) == (3, 3)
+    assert data.notes == ("1 of 20 images are gray, and are read as colour ones",)
+    gray = load(root, tmp_path, "parts", channels=1)
+    assert gray.notes == ("19 of 20 images are in colour, and are read as gray ones",)
+
+
+def test_a_colour_test_image_keeps_its_colour_beside_gray_normal_ones(
+    data_dir, tmp_path, write_png
+):
+    write_png(data_dir / "screw/test/cut/003.png", 90, mode="RGB")
+    data = load(data_dir, tmp_path, "screw")
+    assert (data.channels, data.is_published) == (3, False)
+    assert data.notes == ("11 of 12 images are gray, and are read as colour ones",)
+
+
+def test_what_was_passed_over_is_told_also_where_it_came_later(data_dir, tmp_path):
+    load(data_dir, tmp_path, "screw")
+    (data_dir / "screw/train/good/new.tga").touch()
+    (data_dir / "screw/test/cut/deep").mkdir()
+    assert load(data_dir, tmp_path, "screw").notes == (
+        "1 file and 1 folder passed over: test/cut/deep/, train/good/new.tga",
+    )
+
+
+def test_defects_without_a_mask_are_there_and_told(data_dir, tmp_path, write_png):
+    (data_dir / "screw/ground_truth/cut/003_mask.png").unlink()
+    write_png(data_dir / "screw/ground_truth/cut/011_mask.png", 1)
+    data = load(data_dir, tmp_path, "screw", missing_masks="skip")
+    assert data.notes == (
+        "1 defect images have no mask, and count as whole images alone",
+        "1 masks are not of black and white; what is painted in them is taken for the "
+        "defect",
+    )
+    test = data.test
+    assert test.paths[2] == "test/cut/003.png"
+    assert test.unmasked == {2}
+    np.testing.assert_array_equal(test.is_masked, [1, 1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(test.is_anomalous, [1, 1, 1, 1, 0, 0])
+    assert test.can_score_pixels

@@ -36,6 +36,29 @@ def test_results_keep_the_order_and_each_is_counted(monkeypatch):
     assert len(counted) == 3
 
 
+def refuse_odd(number):
+    if number % 2:
+        raise ValueError(f"f: {number} is odd (a: b; c); add one.")
+    return number
+
+
+def test_all_that_went_wrong_is_told_and_one_alone_as_it_is():
+    def told(numbers):
+        with pytest.raises(ValueError, match="is odd") as error:
+            concurrency.all_or_told(refuse_odd, numbers, who="g")
+        return str(error.value)
+
+    assert concurrency.all_or_told(refuse_odd, [2, 4], who="g") == [2, 4]
+    assert told([1, 2]) == "f: 1 is odd (a: b; c); add one."
+    assert told([1, 2, 3]) == (
+        "g: 2 of 3 cannot be used: 1 is odd (a: b; c); 3 is odd (a: b; c). "
+        "Repair or remove them."
+    )
+    many = told(range(203))
+    assert many.startswith("g: 101 of 203 cannot be used: 1 is odd")
+    assert many.endswith("199 is odd (a: b; c); and 1 more. Repair or remove them.")
+
+
 def test_a_folder_that_another_process_clears_first_does_no_harm(tmp_path, monkeypatch):
     stale = tmp_path / ".set-unfinished-x"
     stale.mkdir()

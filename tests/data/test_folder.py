@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vae_jax.data import folder, images
 
@@ -29,18 +30,46 @@ def parts(tmp_path):
 
 def test_a_folder_gives_the_files_named_like_images(parts):
     found = folder.find_images([str(parts)])
-    assert found == (parts, ("a.JPG", "b.png", "gone.png"))
+    assert found[:2] == (parts, ("a.JPG", "b.png", "gone.png"))
 
 
 def test_recursive_goes_below_but_not_into_hidden_folders(parts):
     found = folder.find_images([str(parts)], recursive=True)
-    assert found == (parts, ("a.JPG", "b.png", "deep/er/c.tiff", "gone.png"))
+    assert found[:2] == (parts, ("a.JPG", "b.png", "deep/er/c.tiff", "gone.png"))
+
+
+def test_what_is_passed_over_is_told(parts):
+    (parts / "f.jfif").write_bytes(b"")
+    (parts / "g.DIB").write_bytes(b"")
+    (parts / "h.avif").write_bytes(b"")
+    found = folder.find_images([str(parts)])
+    assert found.names == ("a.JPG", "b.png", "f.jfif", "g.DIB", "gone.png")
+    assert found.passed_over == ("deep/", "e.txt", "folder.png/", "h.avif")
+    assert folder.describe_passed_over(found.passed_over) == (
+        "2 files and 2 folders passed over: deep/, e.txt, folder.png/, ..."
+    )
+    assert folder.describe_passed_over(["a/"]) == "1 folder passed over: a/"
+    below = folder.find_images([str(parts)], recursive=True)
+    assert below.passed_over == ("e.txt", "h.avif")
+    named = [str(parts), str(parts / "e.txt"), str(parts / "deep")]
+    assert folder.find_images(named).passed_over == (
+        "deep/er/",
+        "folder.png/",
+        "h.avif",
+    )
+    assert folder.find_images([str(parts / "*.png")]).passed_over == ()
+
+
+def test_links_to_folders_are_passed_over(parts):
+    (parts / "deep" / "up").symlink_to(parts, target_is_directory=True)
+    found = folder.find_images([str(parts)], recursive=True)
+    assert found.passed_over == ("deep/up/", "e.txt")
 
 
 def test_what_a_pattern_matches_is_taken_at_its_word(parts):
-    assert folder.find_images([str(parts / "*.txt")]) == (parts, ("e.txt",))
+    assert folder.find_images([str(parts / "*.txt")])[:2] == (parts, ("e.txt",))
     found = folder.find_images([str(parts / "**" / "*.tiff")])
-    assert found == (parts, ("deep/er/c.tiff",))
+    assert found[:2] == (parts, ("deep/er/c.tiff",))
 
 
 def test_a_name_with_brackets_is_a_name_if_it_is_there(parts):
@@ -51,13 +80,13 @@ def test_a_name_with_brackets_is_a_name_if_it_is_there(parts):
 def test_several_are_joined_below_their_common_folder(parts):
     where = [str(parts / "deep" / "er"), str(parts / "b.png"), str(parts / "*.png")]
     found = folder.find_images(where)
-    assert found == (parts, ("b.png", "deep/er/c.tiff", "gone.png"))
+    assert found[:2] == (parts, ("b.png", "deep/er/c.tiff", "gone.png"))
 
 
 def test_relative_names_and_the_home_folder_will_do(parts, monkeypatch):
     monkeypatch.chdir(parts)
     assert folder.find_images(["."]).root == parts
-    assert folder.find_images(["*.txt"]) == (parts, ("e.txt",))
+    assert folder.find_images(["*.txt"])[:2] == (parts, ("e.txt",))
     monkeypatch.setenv("HOME", str(parts))
     assert folder.find_images(["~/deep/er"]).names == ("c.tiff",)
 
@@ -71,9 +100,12 @@ def test_a_name_that_is_not_there(parts, where):
 
 @pytest.mark.parametrize("where", ["folder.png", "*.webp"])
 def test_no_image_at_all(parts, where):
+    (parts / "folder.png" / "only.tga").touch()
     with pytest.raises(ValueError, match=r"no image in .*\.webp, or --recursive") as e:
         folder.find_images([str(parts / where)])
     assert "\n" not in str(e.value)
+    told = "(1 file passed over: only.tga)" in str(e.value)
+    assert told == (where == "folder.png")
     with pytest.raises(ValueError, match=r"\.webp\.$"):
         folder.find_images([str(parts / where)], recursive=True)
 
@@ -107,3 +139,13 @@ def test_what_cannot_be_read_is_named(parts, name, message):
     with pytest.raises(ValueError, match=message) as error:
         folder.read_image(parts / name, channels=1)
     assert "\n" not in str(error.value)
+
+
+def test_colour_is_read_off_the_header_and_never_waited_for(parts):
+    Image.new("RGB", (4, 4)).save(parts / "colour.jfif", "jpeg")
+    Image.new("RGB", (4, 4)).save(parts / "old.dib", "dib")
+    os.mkfifo(parts / "pipe.png")
+    names = ("colour.jfif", "old.dib", "b.png", "gone.png", "pipe.png", "folder.png")
+    told = [folder.is_colour(parts / name) for name in names]
+    assert told == [True, True, False, False, False, False]
+    assert folder.read_image(parts / "old.dib", channels=1).shape == (4, 4, 1)

@@ -1,4 +1,3 @@
-import os
 import shutil
 
 import pytest
@@ -36,7 +35,7 @@ def test_masks_are_paired_by_defect_and_stem(data_dir):
         ("test/good/001.png", None),
     ]
     assert [e.image for e in files.train] == [f"train/good/00{i}.png" for i in range(6)]
-    assert files.skipped_images == files.skipped_masks == ()
+    assert files.unmasked == files.skipped_masks == ()
 
 
 def test_dot_files_are_ignored_and_upper_case_accepted(data_dir):
@@ -184,6 +183,14 @@ def test_mask_without_an_image(data_dir):
     one_line(error)
 
 
+@pytest.mark.parametrize("second", ["003.png", "003_mask.bmp"])
+def test_two_masks_of_one_image_are_refused(data_dir, write_png, second):
+    write_png(data_dir / "screw/ground_truth/cut" / second, 255)
+    with pytest.raises(ValueError, match=r"are both the mask of test/cut/003;") as e:
+        layout.list_category(data_dir, "screw")
+    assert f"ground_truth/cut/{second}" in one_line(e)
+
+
 def test_a_missing_stem_does_not_shift_the_pairs(data_dir):
     """One image and another mask are gone: the counts agree, the pairs do not."""
     (data_dir / "screw/test/cut/003.png").unlink()
@@ -191,9 +198,13 @@ def test_a_missing_stem_does_not_shift_the_pairs(data_dir):
     with pytest.raises(ValueError, match=r"without a mask .* and .* without an image"):
         layout.list_category(data_dir, "screw")
     files = layout.list_category(data_dir, "screw", missing_masks="skip")
-    assert files.skipped_images == ("test/cut/011.png",)
+    assert files.unmasked == ("test/cut/011.png",)
     assert files.skipped_masks == ("ground_truth/cut/003_mask.png",)
-    assert [entry.defect for entry in files.test] == ["bent", "bent", "good", "good"]
+    assert [(entry.defect, entry.mask is None) for entry in files.test] == [
+        *[("bent", False)] * 2,
+        ("cut", True),
+        *[("good", True)] * 2,
+    ]
 
 
 def test_only_the_first_few_names_are_shown(data_dir):
@@ -212,15 +223,32 @@ def test_an_empty_part_is_refused(data_dir, part):
     one_line(error)
 
 
-def test_the_fingerprint_follows_every_file(data_dir):
-    def fingerprint() -> str:
-        return layout.fingerprint(layout.list_category(data_dir, "screw").files)
+def test_what_is_passed_over_is_listed_and_notes_and_dot_files_are_not(data_dir):
+    screw = data_dir / "screw"
+    assert layout.list_category(data_dir, "screw").passed_over == ()
+    for name in (
+        *("license.txt", "a.png", "more/a.png", ".git/a.png", "train/bad/a.png"),
+        *("train/good/a.avif", "train/good/old/a.png", "test/a.png", "test/b.txt"),
+        *("test/cut/a.tga", "test/dent/a.tga", "test/.x/a.png"),
+        *("ground_truth/cut/a.txt", "ground_truth/notes.txt"),
+    ):
+        (screw / name).parent.mkdir(parents=True, exist_ok=True)
+        (screw / name).touch()
+    files = layout.list_category(data_dir, "screw")
+    assert files.passed_over == (
+        *("a.png", "ground_truth/cut/a.txt", "ground_truth/notes.txt", "more/"),
+        *("test/a.png", "test/b.txt", "test/cut/a.tga", "test/dent/a.tga"),
+        *("train/bad/", "train/good/a.avif", "train/good/old/"),
+    )
+    assert {entry.defect for entry in files.test} == {"bent", "cut", "good"}
 
-    seen = [fingerprint()]
-    assert fingerprint() == seen[0]
-    mask = data_dir / "screw/ground_truth/cut/003_mask.png"
-    os.utime(mask, (1, 1))
-    seen.append(fingerprint())
-    (data_dir / "screw/train/good/005.png").unlink()
-    seen.append(fingerprint())
-    assert len(set(seen)) == 3
+
+def test_of_a_folder_of_normals_too_it_is_listed(parts):
+    root = parts("good/a.png", "good/b.jfif", "good/deep/c.png")
+    (root / "bad" / "deep").mkdir(parents=True)
+    (root / "readme.txt").touch()
+    files = layout.list_category(root, "my_parts")
+    assert [entry.image for entry in files.train] == ["good/a.png", "good/b.jfif"]
+    assert files.passed_over == ("bad/", "good/deep/")
+    files = layout.list_category(root / "good", "good")
+    assert files.passed_over == ("deep/",)

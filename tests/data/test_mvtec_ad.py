@@ -1,5 +1,6 @@
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from vae_jax.data import concurrency, images, mvtec_ad
+from vae_jax.data import concurrency, masks, mvtec_ad
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_files_are_stored_byte_for_byte_with_their_own_mask(data_dir, prepared_d
         assert record["image"] == file.read_bytes()
         assert record["defect"] == file.parent.name
         assert record["has_mask"] == (record["defect"] != "good")
-        mask = images.decode_mask(record["mask"], name="mask")
+        mask = masks.decode_mask(record["mask"], name="mask")
         expected = np.zeros((40, 40), np.bool_)
         if record["has_mask"]:
             expected[:5, : int(file.stem) + 1] = True
@@ -68,7 +69,7 @@ def test_the_manifest_hashes_every_file(data_dir, prepared_dir):
     for path, digest in manifest["files"].items():
         content = (data_dir / "screw" / path).read_bytes()
         assert digest == hashlib.sha256(content).hexdigest()
-    assert (manifest["skipped_images"], manifest["skipped_masks"]) == (0, 0)
+    assert (manifest["unmasked_images"], manifest["skipped_masks"]) == (0, 0)
     reopened = mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest
     assert reopened == manifest
 
@@ -106,14 +107,16 @@ def test_the_shortest_side_is_that_of_any_image(data_dir, prepared_dir, write_pn
     assert mvtec_ad.prepare(data_dir, "screw", prepared_dir).manifest == manifest
 
 
-def test_skipped_files_are_counted(data_dir, prepared_dir):
+def test_defects_without_a_mask_are_counted(data_dir, prepared_dir):
     (data_dir / "screw/ground_truth/cut/003_mask.png").unlink()
     with pytest.raises(ValueError, match="without a mask"):
         mvtec_ad.prepare(data_dir, "screw", prepared_dir)
     builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir, missing_masks="skip")
-    assert builder.manifest["skipped_images"] == 1
+    assert builder.manifest["unmasked_images"] == 1
     assert builder.config.channels == 1
-    assert len(mvtec_ad.open_split(builder, "test")) == 5
+    test = mvtec_ad.open_split(builder, "test")
+    unmasked = [test[i]["path"] for i in range(6) if not test[i]["has_mask"]]
+    assert unmasked == ["test/cut/003.png", "test/good/000.png", "test/good/001.png"]
 
 
 def test_a_truncated_image_is_named_and_leaves_nothing(data_dir, prepared_dir):
@@ -128,8 +131,78 @@ def test_a_truncated_image_is_named_and_leaves_nothing(data_dir, prepared_dir):
     assert len(mvtec_ad.open_split(builder, "train")) == 6
 
 
+@pytest.fixture
+def in_time():
+    """A file that is waited for ends the test and not the run of all."""
+
+    def end(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("in_time")
+def test_all_that_cannot_be_used_is_named_in_one_line(data_dir, tmp_path, write_png):
+    screw = data_dir / "screw"
+    os.mkfifo(screw / "train/good/pipe.png")
+    (screw / "train/good/zero.png").symlink_to("/dev/zero")
+    (screw / "train/good/gone.png").symlink_to(tmp_path / "nowhere")
+    (screw / "train/good/loop.png").symlink_to(screw / "train/good/loop.png")
+    (screw / "test/good/empty.png").touch()
+    (screw / "test/cut/003.png").write_bytes(b"no image")
+    write_png(screw / "ground_truth/cut/011_mask.png", 0)
+    write_png(screw / "test/good/\udcff.png")
+    with pytest.raises(ValueError, match=r"^prepare: 8 of 18 cannot be used") as error:
+        mvtec_ad.prepare(data_dir, "screw", tmp_path / "prepared")
+    message = str(error.value)
+    for told in (
+        *("pipe.png is no file", "zero.png is no file", "gone.png cannot be read (No"),
+        *("loop.png cannot be read (Too many", "empty.png is truncated or no image"),
+        *("003.png is truncated or no", "011.png has a defect, but its mask is black"),
+        "test/good/\\udcff.png is not UTF-8",
+    ):
+        assert told in message
+    assert "\n" not in message
+    assert message.encode()
+    assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_folders_that_only_look_alike_do_not_share_what_was_prepared(
+    tmp_path, write_png
+):
+    """Uncompressed files of equal names, sizes and times."""
+    for folder, value in (("first", 10), ("second", 200)):
+        for index in range(3):
+            file = write_png(tmp_path / folder / "parts" / f"{index}.bmp", value)
+            Image.open(file).save(file, "bmp")
+            os.utime(file, (1, 1))
+    seen = []
+    for folder in ("first", "second"):
+        root = tmp_path / folder / "parts"
+        builder = mvtec_ad.prepare(root, "parts", tmp_path / "prepared")
+        image = mvtec_ad.open_split(builder, "train")[0]["image"]
+        assert image == (root / "0.bmp").read_bytes()
+        seen.append(builder.manifest["sha256"])
+    assert len(set(seen)) == 2
+
+
+def test_colour_and_size_are_not_those_of_the_first_image(tmp_path, write_png):
+    root = tmp_path / "parts"
+    write_png(root / "0.png", side=64)
+    for index in range(1, 6):
+        write_png(root / f"{index}.png", mode="RGB", side=50)
+    builder = mvtec_ad.prepare(root, "parts", tmp_path / "prepared")
+    assert builder.config.channels == 3
+    assert builder.manifest["native_size"] == [50, 50]
+    assert builder.manifest["gray_images"] == 1
+
+
 def test_a_mask_of_another_size_is_refused(data_dir, prepared_dir, write_png):
-    write_png(data_dir / "screw/ground_truth/cut/003_mask.png", side=41)
+    write_png(data_dir / "screw/ground_truth/cut/003_mask.png", 1, side=41)
     with pytest.raises(ValueError, match=r"003_mask\.png is 41x41 .*003\.png is 40x40"):
         mvtec_ad.prepare(data_dir, "screw", prepared_dir)
 

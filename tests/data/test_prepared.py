@@ -1,6 +1,9 @@
 import hashlib
+import os
+import shutil
 
 import numpy as np
+import pytest
 
 from vae_jax.data import prepared
 
@@ -35,3 +38,40 @@ def test_hashes_are_of_contents_and_do_not_depend_on_the_order(tmp_path):
     assert prepared.hash_contents(dict(reversed(files.items()))) == found
     renamed = prepared.hash_contents({"b": files["a"], "a": files["b"]})
     assert renamed["sha256"] != found["sha256"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = {name: tmp_path / "first" / name for name in ("a", "b", "gone")}
+    (tmp_path / "first").mkdir()
+    for name in "ab":
+        made[name].write_text(name)
+    return made
+
+
+def test_the_fingerprint_follows_every_file(files):
+    seen = [prepared.fingerprint(files)]
+    assert prepared.fingerprint(files) == seen[0]
+    os.utime(files["b"], (1, 1))
+    seen.append(prepared.fingerprint(files))
+    seen.append(prepared.fingerprint({"a": files["a"]}))
+    os.truncate(files["a"], 0)
+    seen.append(prepared.fingerprint(files))
+    assert len(set(seen)) == 4
+
+
+def test_equal_names_sizes_and_times_do_not_make_files_equal(files, tmp_path):
+    """In another folder, and of one that was replaced."""
+    shutil.copytree(tmp_path / "first", tmp_path / "second")  # times, too
+    moved = {name: tmp_path / "second" / name for name in files}
+    seen = {prepared.fingerprint(files), prepared.fingerprint(moved)}
+    times = files["a"].stat()
+    (tmp_path / "new").write_text("A")
+    os.utime(tmp_path / "new", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "new").replace(files["a"])
+    seen.add(prepared.fingerprint(files))
+    assert len(seen) == 3
+
+
+def test_a_name_that_is_not_utf_8_has_a_fingerprint(tmp_path):
+    assert prepared.fingerprint({"\udcff.png": tmp_path / "\udcff.png"})

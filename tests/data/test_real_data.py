@@ -49,17 +49,19 @@ def test_every_screw_mask_is_the_file_of_its_image(root, screw):
 def test_a_partial_copy_of_leather_is_refused_or_thinned_out(root, tmp_path):
     """Runs where the copy lacks masks, as samples of the set do."""
     files = layout.list_category(root, "leather", missing_masks="skip")
-    if not files.skipped_images:
+    if not files.unmasked:
         pytest.skip("this leather is complete")
     load = {"prepared_dir": tmp_path, "size": 64, "seed": 0}
     with pytest.raises(ValueError, match="defect images without a mask"):
         category.load_category(root, "leather", **load)
     data = category.load_category(root, "leather", **load, missing_masks="skip")
-    assert data.skipped_images == len(files.skipped_images)
+    assert len(data.test.unmasked) == len(files.unmasked)
     assert data.test.images.shape == (len(files.test), 64, 64, 3)
     assert all(
-        mask.any() == anomalous
-        for mask, anomalous in zip(
-            data.test.native_masks, data.test.is_anomalous, strict=True
+        mask.any() == marked
+        for mask, marked in zip(
+            data.test.native_masks,
+            data.test.is_anomalous & data.test.is_masked,
+            strict=True,
         )
     )

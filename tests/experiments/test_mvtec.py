@@ -251,7 +251,7 @@ def test_baselines_stand_in_the_table_and_are_not_trained_twice(config, folder):
     assert log.read_text() == before
 
 
-def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys):
+def test_defects_without_a_mask_are_told(config, tmp_path, capsys):
     data = synthetic.write_synthetic(tmp_path / "data", image_size=48, train=4, test=16)
     next((data / "synthetic_gear" / "ground_truth").glob("*/*.png")).unlink()
     loaded = prepare.load(
@@ -261,8 +261,8 @@ def test_images_left_out_for_want_of_a_mask_are_counted(config, tmp_path, capsys
         prepared_dir=tmp_path / "prepared",
         missing_masks="skip",
     )
-    assert len(loaded.test.images) == 15
-    assert "1 test images left out" in capsys.readouterr().err
+    assert len(loaded.test.images) == 16
+    assert "1 defect images have no mask" in capsys.readouterr().err
 
 
 def test_where_all_defects_vanish_one_line_says_so(capsys):

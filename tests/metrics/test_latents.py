@@ -86,3 +86,9 @@ def test_of_a_collapse_is_said_how_far_the_kl_is_from_the_threshold():
 )
 def test_one_latent_at_the_threshold_is_no_collapse(kl, threshold):
     assert collapse_message(np.array(kl), threshold_nats=threshold) is None
+
+
+def test_the_activity_of_means_far_from_zero_is_theirs():
+    mean = (np.random.default_rng(0).normal(size=(1000, 2)) + 1e6).astype(np.float32)
+    found = latent_use(jnp.asarray(mean), jnp.zeros_like(mean)).activity
+    np.testing.assert_allclose(found, mean.astype(float).var(0, ddof=1), rtol=1e-4)

@@ -1,6 +1,7 @@
 """Facts about the localisation figures, and slow twins that follow definitions."""
 
 import functools
+import inspect
 import json
 import subprocess
 import sys
@@ -122,6 +123,51 @@ def test_aupro_equals_a_loop_over_thresholds_and_regions(seed, levels, limit):
         brute_aupro(maps, masks, limit),
         rtol=1e-12,
     )
+
+
+def brute_aupro_by_steps(maps, masks, limit):
+    """The overlap above each normal pixel, from the highest on, for its 1 / normals."""
+    truth, scores = flat(masks), flat(maps)
+    normal = np.sort(scores[~truth])[::-1]
+    overlaps = [
+        np.mean(
+            [
+                np.mean([score[pixel] > threshold for pixel in region])
+                for score, mask in zip(maps, masks, strict=True)
+                for region in regions_of(mask)
+            ]
+        )
+        for threshold in normal
+    ]
+    widths = np.clip(limit * len(normal) - np.arange(len(normal)), 0, 1)
+    return (widths * overlaps).sum() / (limit * len(normal))
+
+
+@random_sets
+@given(seed=seeds, levels=levels, limit=st.sampled_from([0.05, 0.3, 1.0]))
+def test_aupro_by_steps_puts_the_normal_pixels_of_a_tie_first(seed, levels, limit):
+    maps, masks = random_set(seed, levels, images=2)
+    found = metrics.aupro(maps, masks, limit=limit, ties="step")
+    np.testing.assert_allclose(
+        found, brute_aupro_by_steps(maps, masks, limit), rtol=1e-9, atol=1e-12
+    )
+    figures = metrics.localisation_figures(maps, masks, limit=limit, ties="step")
+    assert figures.aupro == found <= metrics.aupro(maps, masks, limit=limit) + 1e-12
+
+
+@pytest.mark.parametrize(("ties", "area"), [("line", 0.15), ("step", 0.0)])
+def test_constant_maps_get_credit_by_the_rule_for_ties(ties, area):
+    mask = np.zeros((1, 9, 9), bool)
+    mask[0, 2:4, 2:5] = True
+    found = metrics.aupro(np.ones((1, 9, 9), np.float32), mask, ties=ties)
+    assert found == pytest.approx(area, abs=1e-12)
+
+
+@pytest.mark.parametrize("function", [metrics.aupro, metrics.localisation_figures])
+def test_an_unknown_rule_for_ties_is_refused(function):
+    name = function.__name__
+    with pytest.raises(ValueError, match=f"{name}: ties .* line, step, got 'half'"):
+        inspect.unwrap(function)([HAND_MAP], [HAND_MASK], ties="half")
 
 
 @random_sets

@@ -3,15 +3,19 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from vae_jax.data import images
 from vae_jax.data.concurrency import Progress, Tally, in_threads
-from vae_jax.data.layout import GOOD, MissingMasks, is_training_image
+from vae_jax.data.folder import describe_passed_over
+from vae_jax.data.labelled import NativeMasks, TestImages
+from vae_jax.data.layout import GOOD, MissingMasks, is_training_image, list_category
+from vae_jax.data.masks import decode_mask
 from vae_jax.data.mvtec_ad import DESCRIPTIONS, TEXTURES, prepare
 from vae_jax.data.prepared import Record, Records, open_split
 
@@ -51,55 +55,6 @@ ImageSource = UInt8[np.ndarray, "image size size channel"] | DecodedOnDemand
 """Random access to images of the model's size."""
 
 
-class NativeMasks:
-    """The masks of a split as published, decoded one by one to bound memory."""
-
-    def __init__(self, records: Records):
-        self._records = records
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: int) -> Bool[np.ndarray, "height width"]:
-        record = self._records[index]
-        return images.decode_mask(record["mask"], name=f"mask of {record['path']}")
-
-    def __iter__(self) -> Iterator[Bool[np.ndarray, "height width"]]:
-        return (self[index] for index in range(len(self)))
-
-
-@dataclasses.dataclass(frozen=True)
-class TestImages:
-    """The test split at the model's size; it may hold no image at all."""
-
-    __test__ = False  # not a test class for pytest
-
-    images: UInt8[np.ndarray, "image size size channel"]
-    masks: Bool[np.ndarray, "image size size"]
-    defects: tuple[str, ...]
-    """The kind of each image's defect; "good" where it has none."""
-    paths: tuple[str, ...]
-    native_masks: NativeMasks | Sequence[Bool[np.ndarray, "height width"]]
-    """At the size in which they were published."""
-    has_masks: bool = True
-    """False where only whole images are labelled, and `masks` says nothing."""
-
-    @property
-    def is_anomalous(self) -> Bool[np.ndarray, " image"]:
-        """True where the image has a defect."""
-        return np.array([defect != GOOD for defect in self.defects], np.bool_)
-
-    @property
-    def has_both_classes(self) -> bool:
-        """Whether there is anything to tell apart."""
-        return len(set(self.is_anomalous.tolist())) == 2
-
-    @property
-    def can_score_pixels(self) -> bool:
-        """Whether `masks` tell some apart: small ones vanish at the model's size."""
-        return self.has_masks and self.has_both_classes and bool(self.masks.any())
-
-
 @dataclasses.dataclass(frozen=True)
 class CategoryData:
     """All that an experiment needs of one category."""
@@ -116,12 +71,12 @@ class CategoryData:
     """The same images, split alike, at another size."""
     at_size_on_demand: "Callable[[int], CategoryData] | None" = None
     """The same, where training images can wait until they are asked for."""
-    skipped_images: int = 0
-    """Defect images left out for want of a mask."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of the files: what was passed over, or read in its own way."""
     is_texture: bool = False
     """Whether any part of an image is as good as another, so that parts will do."""
     native_size: tuple[int, int] | None = None
-    """Height and width of the first training image as published, where it is known."""
+    """Median height and width of the training images as published, where known."""
     shortest_side: int | None = None
     """In pixels, of all images as published; None where all may be enlarged freely."""
     is_published: bool = False
@@ -159,10 +114,11 @@ def load_category(
         progress: called as (done, total) while images are decoded.
 
     Raises:
-        ValueError: bad folder, category, pairing or image, or a defect image whose
-            mask is empty.
+        ValueError: bad folder, category, pairing, image or mask, see `prepare`.
     """
     builder = prepare(data_dir, category, prepared_dir, missing_masks=missing_masks)
+    # Not from the manifest: files that are passed over come and go without a new one.
+    files = list_category(data_dir, category, missing_masks=missing_masks)
     train, test = open_split(builder, "train"), open_split(builder, "test")
     manifest = builder.manifest
     bits = manifest["bits"] or 16
@@ -196,13 +152,35 @@ def load_category(
         sha256=manifest["sha256"],
         at_size=lambda other: again(size=other),
         at_size_on_demand=lambda other: again(size=other, decoded_bytes=0),
-        skipped_images=manifest["skipped_images"],
+        notes=_notes(files.passed_over, manifest, channels),
         is_texture=category in TEXTURES and not is_namesake,
         is_published=manifest["is_published"],
-        native_size=images.read_header(train[0]["image"], name=paths[0])[:2],
+        native_size=tuple(manifest["native_size"]),
         shortest_side=manifest["shortest_side"],
         bits=bits,
     )
+
+
+def _notes(
+    passed_over: Sequence[str], manifest: dict[str, Any], channels: int
+) -> tuple[str, ...]:
+    total, gray = manifest["images"], manifest["gray_images"]
+    unmasked, unusual = manifest["unmasked_images"], manifest["unusual_masks"]
+    told = {
+        describe_passed_over(passed_over): passed_over,
+        f"{gray} of {total} images are gray, and are read as colour ones": (
+            channels == 3 and 0 < gray < total
+        ),
+        f"{total - gray} of {total} images are in colour, and are read as gray ones": (
+            channels == 1 and gray < total
+        ),
+        f"{unmasked} defect images have no mask, and count as whole images alone": (
+            unmasked
+        ),
+        f"{unusual} masks are not of black and white; what is painted in them is taken "
+        "for the defect": unusual,
+    }
+    return tuple(note for note, applies in told.items() if applies)
 
 
 def validation_split(
@@ -256,29 +234,26 @@ def load_test(
     """Decodes a split with its masks, in threads; `done` is called after each image.
 
     A split without images gives arrays without images.
-
-    Raises:
-        ValueError: the mask of a defect image is empty.
     """
 
-    def load(index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+    def load(index: int) -> tuple[np.ndarray, np.ndarray, Record]:
         record = records[index]
         name = record["path"]
-        mask = images.decode_mask(record["mask"], name=f"mask of {name}")
-        if record["defect"] != GOOD and not mask.any():
-            raise ValueError(
-                f"load_category: {name} has a defect, but no pixel of its mask exceeds "
-                "127; paint the defect white in the mask, or remove image and mask."
-            )
+        mask = decode_mask(record["mask"], name=f"mask of {name}")
         pixels = decode_record(record, size=size, channels=channels, bits=bits)
-        return pixels, images.resize_mask(mask, size), record["defect"], name
+        return pixels, images.resize_mask(mask, size), record
 
     loaded = in_threads(load, range(len(records)), done=done)
     shape = len(loaded), size, size
     return TestImages(
         np.array([each[0] for each in loaded], np.uint8).reshape(*shape, channels),
         np.array([each[1] for each in loaded], np.bool_).reshape(shape),
-        tuple(each[2] for each in loaded),
-        tuple(each[3] for each in loaded),
+        tuple(record["defect"] for _, _, record in loaded),
+        tuple(record["path"] for _, _, record in loaded),
         NativeMasks(records),
+        unmasked=frozenset(
+            index
+            for index, (_, _, record) in enumerate(loaded)
+            if record["defect"] != GOOD and not record["has_mask"]
+        ),
     )

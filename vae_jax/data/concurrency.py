@@ -18,6 +18,9 @@ STALE_AFTER_SECONDS = 3600
 MOST_THREADS = 8
 """Each holds an image at its full size."""
 
+MOST_TOLD = 100
+"""Of things that are wrong; the others are counted."""
+
 Progress = Callable[[int, int], None]
 """Called as (done, total)."""
 
@@ -48,6 +51,46 @@ def in_threads(
             results.append(result)
             done()
     return results
+
+
+def all_or_told(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    who: str,
+    done: Callable[[], None] = lambda: None,
+) -> list[Result]:
+    """`in_threads`, but of what cannot be done all is told and not the first alone.
+
+    Raises:
+        ValueError: what `function` raised; if for several items, from `who` in one
+            line, without what each says is to be done.
+    """
+
+    def attempt(item: Item) -> tuple[list[Result], ValueError | None]:
+        try:
+            return [function(item)], None
+        except ValueError as error:
+            return [], error
+
+    attempts = in_threads(attempt, items, done=done)
+    errors = [error for _, error in attempts if error is not None]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        told = "; ".join(map(_complaint, errors[:MOST_TOLD]))
+        more = f"; and {len(errors) - MOST_TOLD} more" * (len(errors) > MOST_TOLD)
+        raise ValueError(
+            f"{who}: {len(errors)} of {len(attempts)} cannot be used: {told}{more}. "
+            "Repair or remove them."
+        )
+    return [result for results, _ in attempts for result in results]
+
+
+def _complaint(error: ValueError) -> str:
+    """Of "who: what is wrong; what to do." the middle."""
+    wrong = str(error).partition(": ")[2]
+    return wrong.rpartition("; ")[0] or wrong
 
 
 @contextlib.contextmanager

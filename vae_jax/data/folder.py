@@ -16,11 +16,21 @@ from vae_jax.data.opening import FORMATS
 
 SUFFIXES = frozenset(
     (
-        *(".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
-        *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+        *(".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     )
 )
 """By which a file in a folder is taken for an image, in capitals too."""
+NAMES_SHOWN = 3
+
+
+class Listing(NamedTuple):
+    """What a folder holds, by names relative to it with / between folders, sorted."""
+
+    images: tuple[str, ...]
+    passed_over: tuple[str, ...]
+    """Files that are not named as images, and folders that were not looked into, which
+    end in /. What begins with a dot is in neither."""
 
 
 class ImageFiles(NamedTuple):
@@ -29,6 +39,8 @@ class ImageFiles(NamedTuple):
     root: Path
     names: tuple[str, ...]
     """Sorted, with / between folders."""
+    passed_over: tuple[str, ...] = ()
+    """What else lies in the folders that were given, see `Listing`."""
 
 
 def has_image_name(name: str) -> bool:
@@ -37,6 +49,53 @@ def has_image_name(name: str) -> bool:
     File managers write `._000.png` beside `000.png`.
     """
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def list_folder(folder: Path, *, recursive: bool = False) -> Listing:
+    """The images of a folder by their names, and what was passed over.
+
+    Links to folders are not followed.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    images, passed_over = list[str](), list[str]()
+    for parent, below, names in os.walk(folder, onerror=_refuse):
+        seen = [name for name in below if not name.startswith(".")]
+        entered = [name for name in seen if recursive and not _is_link(parent, name)]
+        left = [f"{name}/" for name in seen if name not in entered]
+        for name in (*names, *left):
+            if name.startswith("."):
+                continue
+            relative = Path(parent, name).relative_to(folder).as_posix()
+            if has_image_name(name) and name not in left:
+                images.append(relative)
+            else:
+                passed_over.append(relative + "/" * (name in left))
+        # Changed in place: this is how os.walk is told where to go.
+        below[:] = entered
+    return Listing(tuple(sorted(images)), tuple(sorted(passed_over)))
+
+
+def describe_passed_over(names: Sequence[str]) -> str:
+    """How many files and folders were passed over, and the first few by name."""
+    folders = sum(name.endswith("/") for name in names)
+    counts = [(len(names) - folders, "file"), (folders, "folder")]
+    what = " and ".join(
+        f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts if count
+    )
+    return f"{what} passed over: {first_few(names)}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first names, as they can be printed, and whether there are more."""
+    more = ", ..." if len(names) > NAMES_SHOWN else ""
+    return ", ".join(map(printable, names[:NAMES_SHOWN])) + more
+
+
+def printable(name: str) -> str:
+    """A file's name in UTF-8, with the bytes that are none as escapes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
@@ -54,20 +113,30 @@ def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
         ValueError: nothing of that name, or nowhere an image.
         OSError: a folder cannot be listed.
     """
-    found = set[Path]()
+    found, passed_over = set[Path](), set[Path]()
     roots = list[Path]()
     for each in where:
-        root, paths = _look(each, recursive=recursive)
+        root, paths, others = _look(each, recursive=recursive)
         roots.append(root)
         found.update(paths)
+        passed_over.update(others)
+    root = Path(os.path.commonpath(roots)) if roots else Path()
+    # What another place names is not passed over.
+    left = sorted(
+        _relative(path, root) + "/" * path.is_dir()
+        for path in passed_over - found
+        if path not in roots
+    )
     if not found:
         below = "" if recursive else ", or --recursive to look in folders below"
+        beside = f" ({describe_passed_over(left)})" if left else ""
         raise ValueError(
-            f"find_images: there is no image in {', '.join(where) or 'nothing'}; give "
-            f"a folder with files named {' '.join(sorted(SUFFIXES))}{below}."
+            f"find_images: there is no image in {', '.join(where) or 'nothing'}"
+            f"{beside}; give a folder with files named "
+            f"{' '.join(sorted(SUFFIXES))}{below}."
         )
-    root = Path(os.path.commonpath(roots))
-    return ImageFiles(root, tuple(sorted(_relative(path, root) for path in found)))
+    names = sorted(_relative(path, root) for path in found)
+    return ImageFiles(root, tuple(names), tuple(left))
 
 
 def read_image(
@@ -79,16 +148,38 @@ def read_image(
         ValueError: the file is gone, cannot be read, or is no whole image; the message
             names it.
     """
+    name = str(path)
+    encoded = read_bytes("read_image", path, name=name)
+    return images.decode(encoded, channels=channels, name=name, bits=bits)
+
+
+def read_bytes(function: str, path: Path, *, name: str) -> bytes:
+    """The bytes of a file, and of nothing else: a pipe would be waited for.
+
+    Raises:
+        ValueError: from `function`, if it is gone, cannot be read or is no file; the
+            message names it by `name`.
+    """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise ValueError(f"read_image: {path} is no file; remove it.")
-        encoded = path.read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{function}: {printable(name)} is no file; remove it.")
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(
-            f"read_image: {path} cannot be read ({error.strerror}); "
+            f"{function}: {printable(name)} cannot be read ({error.strerror}); "
             "give it back, or the right to read it."
         ) from error
-    return images.decode(encoded, channels=channels, name=str(path), bits=bits)
+
+
+def is_colour(path: Path) -> bool:
+    """Whether the header says so; False if it cannot be read."""
+    try:
+        if path.is_file():
+            with Image.open(path, formats=FORMATS) as image:
+                return images.channels_of(image) == 3
+    except Exception:  # of any kind; who reads it whole says of which
+        pass
+    return False
 
 
 def pixel_count(path: Path) -> int:
@@ -102,13 +193,17 @@ def pixel_count(path: Path) -> int:
     return 0
 
 
-def _look(where: str, *, recursive: bool) -> tuple[Path, Iterable[Path]]:
-    """The root that `where` stands for, and what is found there; both absolute."""
+def _look(
+    where: str, *, recursive: bool
+) -> tuple[Path, Iterable[Path], Iterable[Path]]:
+    """The root that `where` stands for, images, and what else is there; absolute."""
     path = Path(os.path.abspath(Path(where).expanduser()))
     if path.is_dir():
-        return path, list(_walk(path, recursive=recursive))
+        listed = list_folder(path, recursive=recursive)
+        images_there, others = ([path / name for name in names] for names in listed)
+        return path, images_there, others
     if path.exists():
-        return path.parent, [path]
+        return path.parent, [path], []
     if not glob.has_magic(where):
         raise ValueError(
             f"find_images: there is no {where}; give a folder, a file, or a pattern in "
@@ -116,19 +211,16 @@ def _look(where: str, *, recursive: bool) -> tuple[Path, Iterable[Path]]:
         )
     fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
     matches = map(Path, glob.glob(str(path), recursive=True))
-    return fixed, [match for match in matches if not match.is_dir()]
+    return fixed, [match for match in matches if not match.is_dir()], []
 
 
-def _walk(folder: Path, *, recursive: bool) -> Iterable[Path]:
-    for parent, below, names in os.walk(folder, onerror=_refuse):
-        yield from (Path(parent, name) for name in names if has_image_name(name))
-        # Changed in place: this is how os.walk is told where to go.
-        below[:] = [name for name in below if recursive and not name.startswith(".")]
+def _is_link(parent: str, name: str) -> bool:
+    return os.path.islink(os.path.join(parent, name))
 
 
 def _refuse(error: OSError) -> None:
     raise OSError(
-        f"find_images: cannot list {error.filename} ({error.strerror}); give the right "
+        f"list_folder: cannot list {error.filename} ({error.strerror}); give the right "
         "to read it, or another folder."
     ) from error
 

@@ -53,22 +53,13 @@ def decode(
     if channels not in (1, 3):
         raise ValueError(f"decode: channels must be 1 or 3, got {channels}.")
     mode = "L" if channels == 1 else "RGB"
-    with _one_line("decode", name):
+    with one_line("decode", name):
         wide = wide_colour(encoded) if bits < 16 else None
         if wide is None:
             narrow = _to_8_bits(load_image(encoded), bits)
         else:
             narrow = Image.fromarray(_narrow(wide, bits))
         return _pixels(narrow if narrow.mode == mode else narrow.convert(mode))
-
-
-def decode_mask(encoded: bytes, *, name: str) -> Bool[np.ndarray, "height width"]:
-    """Decodes a mask at its own size: anomalous where the gray value exceeds 127.
-
-    Raises:
-        ValueError: the bytes are no whole image; the message begins with `name`.
-    """
-    return decode(encoded, channels=1, name=name)[..., 0] > 127
 
 
 def bits_used(encoded: bytes, *, name: str) -> int:
@@ -80,7 +71,7 @@ def bits_used(encoded: bytes, *, name: str) -> int:
     Raises:
         ValueError: the bytes are no whole image; the message begins with `name`.
     """
-    with _one_line("bits_used", name), open_image(encoded) as image:
+    with one_line("bits_used", name), open_image(encoded) as image:
         if image.format in _KNOW_WHITE:
             return 0
         if image.mode.startswith("I"):
@@ -109,9 +100,9 @@ def read_header(encoded: bytes, *, name: str) -> Header:
     Raises:
         ValueError: the file is truncated or no image; the message begins with `name`.
     """
-    with _one_line("read_header", name), open_image(encoded) as image:
+    with one_line("read_header", name), open_image(encoded) as image:
         height, width = image.height, image.width
-        channels = 1 if image.mode in _GRAY_MODES else 3
+        channels = channels_of(image)
         if image.format == "PNG" and not any(mark in encoded for mark in _EXIF_MARKS):
             image.verify()
         else:
@@ -119,6 +110,11 @@ def read_header(encoded: bytes, *, name: str) -> Header:
             if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
                 height, width = width, height
     return Header(height, width, channels)
+
+
+def channels_of(image: Image.Image) -> int:
+    """Of an image as decoded: 1 where it is gray by its kind, else 3."""
+    return 1 if image.mode in _GRAY_MODES else 3
 
 
 def encode(pixels: UInt8[np.ndarray, "height width *channel"]) -> bytes:
@@ -223,7 +219,7 @@ def _pixels(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
 
 
 @contextlib.contextmanager
-def _one_line(function: str, name: str) -> Iterator[None]:
+def one_line(function: str, name: str) -> Iterator[None]:
     """Turns whatever a decoder says of broken bytes into one line with the name."""
     try:
         yield

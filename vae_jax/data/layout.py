@@ -12,17 +12,15 @@ these are looked for is said at `locate`. No image is decoded here.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vae_jax.data.folder import has_image_name
+from vae_jax.data.folder import first_few, has_image_name, list_folder
 from vae_jax.spelling import did_you_mean
 
 GOOD = "good"
 PUBLISHED_ROOT = "mvtec_anomaly_detection"
-NAMES_SHOWN = 3
 
 _TRAIN = f"train/{GOOD}"
 _PARTS = frozenset({"train", "test", "ground_truth", GOOD})
@@ -47,12 +45,15 @@ class CategoryFiles:
     folder: Path
     train: tuple[Entry, ...]
     test: tuple[Entry, ...]
-    skipped_images: tuple[str, ...] = ()
-    """Defect images left out because no mask belongs to them."""
+    unmasked: tuple[str, ...] = ()
+    """Defect images to which no mask belongs."""
     skipped_masks: tuple[str, ...] = ()
     """Masks left out because no image belongs to them."""
     is_as_published: bool = True
     """False for a folder of normal images alone."""
+    passed_over: tuple[str, ...] = ()
+    """Files below the category that are not named as images, and folders that no image
+    was looked for in, which end in /."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -63,15 +64,6 @@ class CategoryFiles:
             for path in (entry.image, entry.mask)
             if path is not None
         }
-
-
-def fingerprint(files: Mapping[str, Path]) -> str:
-    """Changes whenever a file is added, removed, renamed, resized or touched."""
-    digest = hashlib.sha256()
-    for name, path in files.items():
-        stat = path.stat()
-        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 class Category(NamedTuple):
@@ -142,8 +134,8 @@ def list_category(
     Args:
         data_dir: the folder that holds the category folders, or is the only one.
         category: one of `find_categories(data_dir)`.
-        missing_masks: what to do with a defect image without a mask and with a mask
-            without an image: refuse the category, or leave both out and count them.
+        missing_masks: a defect image without a mask and a mask without an image: refuse
+            the category, or take the image, leave out the mask, and count both.
 
     Raises:
         ValueError: unknown category, a folder of training or test images without any,
@@ -163,8 +155,11 @@ def list_category(
             "put the normal images to train on there."
         )
     train = tuple(Entry((below / name).as_posix(), None, GOOD) for name in names)
+    passed_over = _passed_over(found[category])
     if not found[category].is_as_published:
-        return CategoryFiles(folder, train, (), is_as_published=False)
+        return CategoryFiles(
+            folder, train, (), is_as_published=False, passed_over=passed_over
+        )
     images = _image_names_by_defect(folder / "test")
     if not images and (folder / "test").is_dir():
         raise ValueError(
@@ -176,7 +171,9 @@ def list_category(
     test, without_mask, without_image = _pair(images, masks)
     if missing_masks == "error":
         _refuse_unpaired(folder, without_mask, without_image)
-    return CategoryFiles(folder, train, test, without_mask, without_image)
+    return CategoryFiles(
+        folder, train, test, without_mask, without_image, passed_over=passed_over
+    )
 
 
 def is_training_image(path: str) -> bool:
@@ -187,11 +184,16 @@ def is_training_image(path: str) -> bool:
 def _pair(
     images: Mapping[str, Sequence[str]], masks: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[Entry, ...], tuple[str, ...], tuple[str, ...]]:
-    mask_of = {
-        (defect, Path(name).stem.removesuffix("_mask")): f"ground_truth/{defect}/{name}"
-        for defect, names in masks.items()
-        for name in names
-    }
+    mask_of: dict[tuple[str, str], str] = {}
+    for defect, names in masks.items():
+        for name in names:
+            stem = Path(name).stem.removesuffix("_mask")
+            path = f"ground_truth/{defect}/{name}"
+            if (other := mask_of.setdefault((defect, stem), path)) != path:
+                raise ValueError(
+                    f"list_category: {other} and {path} are both the mask of "
+                    f"test/{defect}/{stem}; remove one."
+                )
     paired, without_mask = [], []
     for defect, names in images.items():
         for name in names:
@@ -199,8 +201,7 @@ def _pair(
             mask = mask_of.pop((defect, Path(name).stem), None)
             if mask is None and defect != GOOD:
                 without_mask.append(path)
-            else:
-                paired.append(Entry(path, mask, defect))
+            paired.append(Entry(path, mask, defect))
     return tuple(paired), tuple(without_mask), tuple(mask_of.values())
 
 
@@ -208,7 +209,7 @@ def _refuse_unpaired(
     folder: Path, without_mask: Sequence[str], without_image: Sequence[str]
 ) -> None:
     problems = [
-        f"{len(paths)} {what} ({_first_few(paths)})"
+        f"{len(paths)} {what} ({first_few(paths)})"
         for what, paths in (
             ("defect images without a mask", without_mask),
             ("masks without an image", without_image),
@@ -218,14 +219,36 @@ def _refuse_unpaired(
     if problems:
         raise ValueError(
             f"list_category: {folder} has {' and '.join(problems)}; a mask is "
-            "ground_truth/<defect>/<stem>_mask.png. Add the files, or leave these out "
-            "with missing_masks='skip' (--missing-masks skip)."
+            "ground_truth/<defect>/<stem>_mask.png. Add the files, or go without "
+            "them with missing_masks='skip' (--missing-masks skip)."
         )
 
 
-def _first_few(paths: Sequence[str]) -> str:
-    more = ", ..." if len(paths) > NAMES_SHOWN else ""
-    return ", ".join(paths[:NAMES_SHOWN]) + more
+def _passed_over(category: Category) -> tuple[str, ...]:
+    """All but dot files where images are looked for, and folders and images beside."""
+    looked_in, above = {category.train}, [] if category.train == "." else ["."]
+    if category.is_as_published:
+        parts = ("train", "test", "ground_truth")
+        above += [part for part in parts if (category.folder / part).is_dir()]
+        looked_in |= {
+            f"{part}/{kind}"
+            for part in above[1:]
+            if part != "train"
+            for kind in _folder_names(category.folder / part)
+        }
+    left = [
+        (Path(below) / name).as_posix() + "/" * name.endswith("/")
+        for below in looked_in
+        for name in list_folder(category.folder / below).passed_over
+    ]
+    for below in above:
+        listed = list_folder(category.folder / below)
+        for name in (*listed.images, *listed.passed_over):
+            path = (Path(below) / name).as_posix()
+            is_note = below == "." and not (has_image_name(name) or name[-1] == "/")
+            if not (path in looked_in or path in above or is_note):
+                left.append(path + "/" * name.endswith("/"))
+    return tuple(sorted(left))
 
 
 def _categories_in(root: Path) -> dict[str, Category]:
@@ -253,23 +276,25 @@ def _refuse_beside_good(root: Path, children: Mapping[str, Category]) -> None:
     if beside:
         raise ValueError(
             f"find_categories: {root} holds {GOOD} and beside it "
-            f"{_first_few(beside)}; give {root / GOOD} to train on it alone, or move "
+            f"{first_few(beside)}; give {root / GOOD} to train on it alone, or move "
             f"it to {_TRAIN} and the others to test/<defect>."
         )
 
 
 def _image_names(folder: Path) -> list[str]:
+    return list(list_folder(folder).images) if folder.is_dir() else []
+
+
+def _folder_names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(
-        file.name
-        for file in folder.iterdir()
-        if has_image_name(file.name) and not file.is_dir()
+        below.name
+        for below in folder.iterdir()
+        if below.is_dir() and not below.name.startswith(".")
     )
 
 
 def _image_names_by_defect(folder: Path) -> dict[str, list[str]]:
-    if not folder.is_dir():
-        return {}
-    names = {defect.name: _image_names(defect) for defect in sorted(folder.iterdir())}
+    names = {defect: _image_names(folder / defect) for defect in _folder_names(folder)}
     return {defect: found for defect, found in names.items() if found}

@@ -15,16 +15,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from vae_jax.data import images, prepared
+from vae_jax.data.folder import is_colour, read_bytes
 from vae_jax.data.layout import (
     CategoryFiles,
     Entry,
     MissingMasks,
     find_categories,
-    fingerprint,
-    is_training_image,
     list_category,
 )
 from vae_jax.data.prepared import Record, Records, open_split
+from vae_jax.data.survey import survey
 
 __all__ = [
     "DESCRIPTIONS",
@@ -86,10 +86,11 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
     """Industrial images, normal ones to train on and defective ones with masks."""
 
     name = "mvtec_ad"
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES = {  # noqa: RUF012 (declared by tfds)
         "1.0.0": "First release.",
         "1.1.0": "The manifest says what the images are like.",
+        "1.2.0": "Colour and size are those of all images; masks may be missing.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Unpack MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad) "
@@ -115,10 +116,13 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
     def manifest(self) -> dict[str, Any]:
         """What was prepared.
 
-        `sha256` (over all files, by content), `files` (path -> sha256), the counts
-        `skipped_images` and `skipped_masks`, `shortest_side` of all images, the `bits`
-        of the training images (see `images.bits_used`), and `is_published`: whether it
-        is, by layout, size and colour, a published category and no namesake.
+        `sha256` (over all files, by content) and `files` (path -> sha256); the counts
+        of `images`, `gray_images`, `unmasked_images` (with a defect but no mask),
+        `skipped_masks` and `unusual_masks` (not of black and white); the
+        `shortest_side` of all images; of the training images the median height and
+        width, `native_size`, the `headers` that occur, and the `bits` in use (see
+        `images.bits_used`); and `is_published`: whether it is, by layout, size and
+        colour, a published category and no namesake.
         """
         assert isinstance(self.info.metadata, dict)
         return self.info.metadata
@@ -142,11 +146,12 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
             self.config.category,
             missing_masks=self.config.missing_masks,
         )
+        found = survey(files)
         self.manifest.update(
-            skipped_images=len(files.skipped_images),
+            unmasked_images=len(files.unmasked),
             skipped_masks=len(files.skipped_masks),
-            is_published=_is_published(files, self.config.category),
-            **prepared.hash_contents(files.files),
+            is_published=_is_published(files, found["headers"], self.config.category),
+            **found,
         )
         parts = {"train": files.train, "test": files.test}
         return {
@@ -160,18 +165,12 @@ class MVTecAD(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the files byte for byte; a normal image gets an empty mask."""
         for index, entry in enumerate(entries):
-            encoded = (folder / entry.image).read_bytes()
-            header = images.read_header(encoded, name=entry.image)
-            known = self.manifest.get("shortest_side", header.height)
-            self.manifest["shortest_side"] = min(known, header.height, header.width)
-            if is_training_image(entry.image):
-                used = images.bits_used(encoded, name=entry.image)
-                self.manifest["bits"] = max(self.manifest.get("bits", 0), used)
+            encoded = read_bytes("prepare", folder / entry.image, name=entry.image)
             yield (
                 index,
                 {
                     "image": encoded,
-                    "mask": _read_mask(folder, entry, header),
+                    "mask": _read_mask(folder, entry, encoded),
                     "has_mask": entry.mask is not None,
                     "defect": entry.defect,
                     "path": entry.image,
@@ -188,18 +187,19 @@ def prepare(
 ) -> MVTecAD:
     """Converts a category to array records once and returns the builder that reads it.
 
-    The result lies in a folder below `prepared_dir` that is named after the source
-    listing (paths, sizes, times), so that a changed source is converted anew, and after
-    the version of what is kept. It
-    appears there whole or not at all. `builder.manifest` says what it holds.
+    The result lies in a folder below `prepared_dir` that is named after the state of
+    the source (see `prepared.fingerprint`), so that a changed source is converted anew,
+    and after the version of what is kept. It appears there whole or not at all.
+    `builder.manifest` says what it holds.
 
     Raises:
-        ValueError: bad folder, category, pairing or image (see `list_category`).
+        ValueError: bad folder, category or pairing (see `list_category`), or bad images
+            and masks, of which all are named (see `survey`).
         OSError: `prepared_dir` cannot be written, or the disk is full.
     """
     files = list_category(data_dir, category, missing_masks=missing_masks)
     config = _config(files, category, missing_masks)
-    state = f"{MVTecAD.VERSION}-{fingerprint(files.files)}"
+    state = f"{MVTecAD.VERSION}-{prepared.fingerprint(files.files)}"
     final = Path(prepared_dir).expanduser() / f"{config.name}-{state}"
     return prepared.prepare_once(
         functools.partial(_builder, config),
@@ -215,7 +215,7 @@ def _builder(config: Config, data_dir: Path) -> MVTecAD:
 
 def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) -> Config:
     published = MVTecAD.builder_configs.get(category)
-    channels = _first_header(files).channels
+    channels = _channels(files)
     suffix = "" if files.is_as_published else "-normals"
     if isinstance(published, Config) and files.is_as_published:
         if channels != published.channels:
@@ -233,27 +233,22 @@ def _config(files: CategoryFiles, category: str, missing_masks: MissingMasks) ->
     )
 
 
-def _is_published(files: CategoryFiles, category: str) -> bool:
+def _is_published(
+    files: CategoryFiles, headers: Sequence[Sequence[int]], category: str
+) -> bool:
     side = SIDES.get(category, 0)
-    published = images.Header(side, side, 1 if category in GRAY_CATEGORIES else 3)
-    return files.is_as_published and _first_header(files) == published
+    published = [side, side, 1 if category in GRAY_CATEGORIES else 3]
+    return files.is_as_published and list(headers) == [published]
 
 
-def _first_header(files: CategoryFiles) -> images.Header:
-    first = files.train[0].image
-    return images.read_header((files.folder / first).read_bytes(), name=first)
+def _channels(files: CategoryFiles) -> int:
+    """Of what keeps every image's colour."""
+    entries = (*files.train, *files.test)
+    return 3 if any(is_colour(files.folder / entry.image) for entry in entries) else 1
 
 
-def _read_mask(folder: Path, entry: Entry, image: images.Header) -> bytes:
-    size = image.height, image.width
-    if entry.mask is None:
-        return images.encode(np.zeros(size, np.uint8))
-    encoded = (folder / entry.mask).read_bytes()
-    mask = images.read_header(encoded, name=entry.mask)
-    if (mask.height, mask.width) != size:
-        raise ValueError(
-            f"MVTecAD: {entry.mask} is {mask.height}x{mask.width} pixels, but its "
-            f"image {entry.image} is {image.height}x{image.width}; "
-            "a mask has its image's size."
-        )
-    return encoded
+def _read_mask(folder: Path, entry: Entry, image: bytes) -> bytes:
+    if entry.mask is not None:
+        return read_bytes("prepare", folder / entry.mask, name=entry.mask)
+    height, width, _ = images.read_header(image, name=entry.image)
+    return images.encode(np.zeros((height, width), np.uint8))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt16
 from PIL import Image, ImageFile, ImageOps
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is read, whatever the file's name says. Others of PIL start programs."""
 
 WIDE_COLOUR = re.compile("RGBA?;16[BLN]")

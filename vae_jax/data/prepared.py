@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 from jaxtyping import Int
 
-from vae_jax.data.concurrency import unfinished_folder
+from vae_jax.data.concurrency import all_or_told, unfinished_folder
+from vae_jax.data.folder import read_bytes
 
 Builder = TypeVar("Builder", bound=tfds.core.GeneratorBasedBuilder)
 
@@ -96,6 +97,18 @@ def open_split(builder: tfds.core.GeneratorBasedBuilder, split: str) -> Records:
     return Records(source)
 
 
+def fingerprint(files: Mapping[str, Path]) -> str:
+    """Changes whenever a file is added, removed, renamed, moved, replaced or touched.
+
+    Beside name, size and time of a file this goes by where it lies, by its number on
+    the disk and by the time of its last change of any kind, which nobody can set.
+    """
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(f"{name}\0{path.absolute()}\0{_state(path)}\n".encode(**_BYTES))
+    return digest.hexdigest()[:16]
+
+
 def prepare_once(
     build: Callable[[Path], Builder], final: Path, *, name: str, manual_dir: Path
 ) -> Builder:
@@ -146,13 +159,37 @@ def _prepare_atomically(
 
 
 def hash_contents(files: Mapping[str, Path]) -> dict[str, Any]:
+    """`combine` of the digests of some files, by name.
+
+    Raises:
+        ValueError: some cannot be read, or are no files; all are named.
+    """
+
+    def digest(name: str) -> str:
+        encoded = read_bytes("hash_contents", files[name], name=name)
+        return hashlib.sha256(encoded).hexdigest()
+
+    names = list(files)
+    digests = all_or_told(digest, names, who="hash_contents")
+    return combine(dict(zip(names, digests, strict=True)))
+
+
+def combine(digests: Mapping[str, str]) -> dict[str, Any]:
     """{"sha256": over all files, "files": {name: sha256}}; names in order."""
-    digests = {
-        name: hashlib.sha256(files[name].read_bytes()).hexdigest()
-        for name in sorted(files)
-    }
-    lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
-    return {"sha256": hashlib.sha256(lines.encode()).hexdigest(), "files": digests}
+    ordered = {name: digests[name] for name in sorted(digests)}
+    lines = "".join(f"{digest}  {name}\n" for name, digest in ordered.items())
+    return {"sha256": hashlib.sha256(lines.encode()).hexdigest(), "files": ordered}
+
+
+_BYTES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        stat = path.stat()
+    except OSError:  # gone; who reads it says so
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 @contextlib.contextmanager

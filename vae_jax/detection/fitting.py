@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,6 +165,8 @@ def _from_folder(
         seed=seed,
         validation_share=share,
     )
+    for note in data.notes:
+        warnings.warn(f"fit: {folder}: {note}", stacklevel=3)
     about = _about(data.train, data.validation, data.sha256, data.native_size)
     return _Prepared(data.train, data.validation, about | {"bits": data.bits})
 

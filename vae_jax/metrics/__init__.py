@@ -15,13 +15,14 @@ from vae_jax.metrics.localisation import (
     region_overlap,
     roc_curve,
 )
-from vae_jax.metrics.thresholds import BestIou, Curve
+from vae_jax.metrics.thresholds import BestIou, Curve, Ties
 
 __all__ = [
     "PRO_LIMIT",
     "BestIou",
     "Curve",
     "Localisation",
+    "Ties",
     "aupro",
     "average_precision",
     "best_iou",

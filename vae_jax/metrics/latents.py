@@ -44,7 +44,8 @@ def latent_use(
     kl = normal_kl(mean, logvar, 0.0, 0.0).mean(0)
     rate = kl.sum()
     share = kl / jnp.where(rate == 0, 1.0, rate)
-    activity = at_least_float32(mean).var(0, ddof=1)
+    means = at_least_float32(mean)
+    activity = (means - means[:1]).var(0, ddof=1)  # right however far from 0
     return LatentUse(kl, share, activity, activity > activity_threshold)
 
 

@@ -11,7 +11,7 @@ defect pixel.
 
 from bisect import bisect_left
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
@@ -27,7 +27,7 @@ from vae_jax.metrics.pixels import (
     largest_region,
     pool,
 )
-from vae_jax.metrics.thresholds import BestIou, Curve, Sweep
+from vae_jax.metrics.thresholds import BestIou, Curve, Sweep, Ties
 
 PRO_LIMIT = 0.3
 """False positive rate up to which `aupro` integrates unless it is told otherwise."""
@@ -50,6 +50,7 @@ def localisation_figures(
     masks: Images,
     *,
     limit: float = PRO_LIMIT,
+    ties: Ties = "line",
     image_scores: Num[Any, " _"] | None = None,
     image_labels: Shaped[Any, " _"] | None = None,
 ) -> Localisation:
@@ -59,16 +60,18 @@ def localisation_figures(
         maps: anomaly maps, higher where more anomalous.
         masks: ground truth.
         limit: false positive rate up to which `aupro` integrates.
+        ties: see `aupro`; the other figures have one rule each.
         image_scores: scores for `image_auroc`; each map's maximum if not given.
         image_labels: for `image_auroc`, which images have a defect; if not given, those
             with a pixel in the mask. A resized mask can lose a small defect: give them.
 
     Raises:
         ValueError: a map has a NaN or not the size of its mask, the masks or the labels
-            have only one class, a label contradicts its mask, an image has no score, or
-            limit is not in (0, 1].
+            have only one class, a label contradicts its mask, an image has no score,
+            limit is not in (0, 1], or ties is unknown.
     """
     _require_limit("localisation_figures", limit)
+    _require_ties("localisation_figures", ties)
     scores, truths = as_pairs("localisation_figures", maps, masks)
     counts = thresholds.sweep(*pool(scores, truths))
     best = thresholds.best_iou(counts)
@@ -77,7 +80,7 @@ def localisation_figures(
     labels = _image_labels(image_labels, truths)
     return Localisation(
         pixel_auroc=thresholds.auroc(counts),
-        aupro=thresholds.area_to(counts, counts.overlap, limit=limit),
+        aupro=thresholds.area_to(counts, counts.overlap, limit=limit, ties=ties),
         best_iou=best.iou,
         best_iou_threshold=best.threshold,
         best_f1=best.f1,
@@ -118,18 +121,26 @@ def best_iou(maps: Images, masks: Images) -> BestIou:
     return thresholds.best_iou(_sweep("best_iou", maps, masks))
 
 
-def aupro(maps: Images, masks: Images, *, limit: float = PRO_LIMIT) -> float:
+def aupro(
+    maps: Images, masks: Images, *, limit: float = PRO_LIMIT, ties: Ties = "line"
+) -> float:
     """Area under the per-region-overlap curve to a false positive rate, over it.
 
     The overlap is the mean, over the 8-connected defect regions of all images, of
     the share of the region at or above the threshold (Bergmann et al. 2021, IJCV).
 
+    Maps of many equal values, as rectified ones, depend on the rule for ties. By "line"
+    the curve is straight through a tie of defect and normal pixels, as in MVTec AD's
+    evaluation: constant maps get limit / 2. By "step" the normal pixels of a tie come
+    first, as in MVTec 3D-AD's, which also thins the curve: constant maps get 0.
+
     Raises:
-        ValueError: as `pixel_auroc`, or limit is not in (0, 1].
+        ValueError: as `pixel_auroc`, limit is not in (0, 1], or ties is unknown.
     """
     _require_limit("aupro", limit)
+    _require_ties("aupro", ties)
     counts = _sweep("aupro", maps, masks)
-    return thresholds.area_to(counts, counts.overlap, limit=limit)
+    return thresholds.area_to(counts, counts.overlap, limit=limit, ties=ties)
 
 
 def roc_curve(maps: Images, masks: Images, *, points: int = 1000) -> Curve:
@@ -267,6 +278,13 @@ def _auroc(
 def _require_limit(function: str, limit: float) -> None:
     if not 0 < limit <= 1:
         raise ValueError(f"{function}: limit must be in (0, 1], got {limit}.")
+
+
+def _require_ties(function: str, ties: str) -> None:
+    if ties not in (known := get_args(Ties)):
+        raise ValueError(
+            f"{function}: ties must be one of {', '.join(known)}, got {ties!r}."
+        )
 
 
 def _require_both_ends(function: str, points: int) -> None:

@@ -5,10 +5,14 @@ score moves a curve to the right and never up, so nothing needs to be kept but t
 distinct scores of defect pixels, and how many normal pixels lie above each.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 import numpy as np
 from jaxtyping import Float, Int
+
+Ties = Literal["line", "step"]
+"""Where defect and normal pixels tie: a straight line through the tie, or the normal
+pixels first, so that the defect's rise comes at the tie's end."""
 
 
 class Sweep(NamedTuple):
@@ -66,18 +70,29 @@ def sweep(
 
 
 def area_to(
-    counts: Sweep, height: Float[np.ndarray, " thresholds"], *, limit: float
+    counts: Sweep,
+    height: Float[np.ndarray, " thresholds"],
+    *,
+    limit: float,
+    ties: Ties = "line",
 ) -> float:
     """Area under (false positive rate, height) from 0 to `limit`, over `limit`.
 
-    Every threshold adds its step of height as a ramp from `false_alarms_above` to
-    `false_alarms` (a jump unless normal pixels tie with it): the area is the sum of
-    the ramps' areas, and the limit may cut one.
+    Every threshold adds its step of height: as a ramp from `false_alarms_above` to
+    `false_alarms` (a jump unless normal pixels tie with it), or by the other rule for
+    `ties` at `false_alarms`. The area is the sum of theirs, and the limit may cut one.
     """
     end = limit * counts.normals
     start, stop = counts.false_alarms_above, counts.false_alarms
-    climbed = np.clip(end, start, stop) - start
-    area = climbed**2 / (2 * np.maximum(stop - start, 1)) + np.maximum(end - stop, 0)
+    area = np.maximum(end - stop, 0)
+    match ties:
+        case "line":
+            climbed = np.clip(end, start, stop) - start
+            area = area + climbed**2 / (2 * np.maximum(stop - start, 1))
+        case "step":
+            pass
+        case _:
+            assert_never(ties)
     return float(np.diff(height, prepend=0.0) @ area / end)
 
 

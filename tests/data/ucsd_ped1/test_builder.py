@@ -1,11 +1,12 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from vae_jax.data import images, ucsd_ped1
+from vae_jax.data import images, masks, ucsd_ped1
 from vae_jax.data.prepared import open_split
 from vae_jax.data.ucsd_ped1 import builder as module
 
@@ -32,7 +33,7 @@ def test_records_are_the_frames_with_the_mask_of_their_number(root, prepared_dir
         with Image.open(root / record["path"]) as published:
             np.testing.assert_array_equal(decoded(records, index), published)
         assert record["has_mask"] == (clip in (1, 3))
-        rows = images.decode_mask(record["mask"], name="mask").any(1).sum()
+        rows = masks.decode_mask(record["mask"], name="mask").any(1).sum()
         marked = {1: (2, 3), 3: (1, 2, 5, 6)}.get(clip, ())
         assert rows == (frame if frame in marked else 0)
         anomalous = frame in {**{4: (4,)}, 1: (2, 3), 3: (1, 2, 5, 6)}.get(clip, ())
@@ -77,6 +78,18 @@ def test_more_than_two_broken_frames_are_no_accident(root, prepared_dir):
         ucsd_ped1.prepare(root, prepared_dir)
     assert "\n" not in str(error.value)
     assert list(prepared_dir.iterdir()) == []
+
+
+def test_a_pipe_is_not_waited_for_and_all_that_are_none_are_told(root, prepared_dir):
+    for name in ("Train/Train001/002.tif", "Test/Test001_gt/005.bmp"):
+        (root / name).unlink()
+        os.mkfifo(root / name)
+    with pytest.raises(
+        ValueError,
+        match=r"2 of 49 cannot be used: Train/Train001/002\.tif is no file; "
+        r"Test/Test001_gt/005\.bmp is no file\. Repair",
+    ):
+        ucsd_ped1.prepare(root, prepared_dir)
 
 
 def test_a_mask_of_another_size_is_refused(root, prepared_dir):

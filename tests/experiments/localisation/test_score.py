@@ -1,6 +1,8 @@
+import dataclasses
 import types
 
 import numpy as np
+import pytest
 
 from experiments.localisation import score, tables
 from vae_jax.data.category import TestImages
@@ -17,6 +19,7 @@ def images_of(masks, defects):
         is_anomalous=is_anomalous,
         has_masks=True,
         has_both_classes=True,
+        is_masked=np.ones(len(defects), bool),
     )
 
 
@@ -74,6 +77,59 @@ def test_defects_too_small_for_the_size_leave_the_figures_of_images():
     assert at_model["pixel_auroc"] is at_model["overlap"] is None
     assert at_native["pixel_auroc"] > 0.5
     assert score.score_defects(["m"], {"m": maps}, test) == []
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_defect_without_a_mask_counts_as_an_image_alone(native):
+    masks = np.stack([square(1), EMPTY, EMPTY, EMPTY])
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    kinds, names = ("hole", "hole", "good", "good"), tuple("0123")
+    test = TestImages(images, masks, kinds, names, list(masks))
+    maps = np.zeros((4, 8, 8), np.float32)
+    maps[0] = 0.4 * masks[0]
+    silent = maps.copy()
+    maps[1] = 0.5  # all over, and nobody knows where that is right
+
+    def figures(test, maps):
+        return score.score_methods(test, {"m": maps}, {"m": maps[3:]}, native=native)[
+            "m"
+        ]
+
+    unmasked = dataclasses.replace(test, unmasked=frozenset({1}))
+    found = figures(unmasked, maps)
+    assert found["pixel_auroc"] == found["aupro"] == found["best_iou"] == 1.0
+    assert figures(test, maps)["aupro"] < 1.0
+    assert figures(unmasked, silent)["image_auroc"] == (1 + 1 + 0.5 + 0.5) / 4
+    (row,) = score.score_defects(["m"], {"m": silent}, unmasked)
+    assert (row["aupro"], row["image_auroc"]) == (1.0, 0.75)
+    curve = score.curves_of(unmasked, {"m": maps})["m"].pro
+    assert curve.rate[list(curve.false_positive_rate).index(0) + 1] == 1.0
+    assert score.typical_images(unmasked, maps)["hole"] == 0
+    none = dataclasses.replace(test, masks=masks & False, unmasked=frozenset({0, 1}))
+    assert figures(none, silent)["image_auroc"] == 0.75
+    assert figures(none, silent)["pixel_auroc"] is None
+
+
+def test_thresholds_at_published_sizes_do_not_hang_on_the_first_image():
+    sizes = [(80, 80), (32, 32), (32, 32), (32, 32)]
+    native = [np.zeros(size, bool) for size in sizes]
+    for mask in native[:2]:
+        mask[: len(mask) // 4, : len(mask) // 4] = True
+    small = np.stack([resize_mask(mask, 32) for mask in native])
+    maps = np.random.default_rng(0).random((4, 32, 32)).astype(np.float32)
+
+    def overlap(order):
+        test = TestImages(
+            np.zeros((4, 32, 32, 1), np.uint8)[order], small[order],
+            tuple("good" if i > 1 else "a" for i in order), tuple("0123"),
+            [native[i] for i in order],
+        )  # fmt: skip
+        of = {"m": maps[order]}
+        return score.score_methods(test, of, {"m": maps[:1]}, native=True)["m"][
+            "overlap"
+        ]
+
+    assert overlap([0, 1, 2, 3]) == pytest.approx(overlap([3, 2, 1, 0]), rel=1e-12)
 
 
 def row(category, method, kind, aupro, iou):

@@ -107,8 +107,14 @@ def test_labels_that_are_no_classes_are_refused(classes, message):
 def test_whole_numbers_of_any_type_are_classes(dtype):
     classes = np.array([[0, 2], [1, 0]], dtype)
     found = d.labelled(classes)
-    assert found.sizes == (2, 3)
-    np.testing.assert_array_equal(found.all_classes, classes)
+    assert found.sizes == (2, 2)
+    np.testing.assert_array_equal(found.all_classes, [[0, 1], [1, 0]])
+
+
+def test_a_factor_has_as_many_values_as_occur():
+    found = d.labelled(np.array([[1990], [2010], [2000], [2010]]))
+    assert found.sizes == (3,)
+    np.testing.assert_array_equal(found.all_classes[:, 0], [0, 2, 1, 2])
 
 
 @pytest.mark.parametrize(

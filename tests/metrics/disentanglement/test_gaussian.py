@@ -59,3 +59,27 @@ def test_wasserstein_distance_by_hand():
     assert d.wasserstein_of(jnp.diag(jnp.array([2.0, 0.0, 5.0]))) == pytest.approx(
         0, abs=1e-5
     )
+
+
+def wasserstein_in_float64(codes):
+    covariance = np.cov(codes.astype(np.float64).T)
+    root = sqrtm(covariance @ np.diag(np.diag(covariance)))
+    return 2 * np.trace(covariance) - 2 * np.trace(root).real
+
+
+@pytest.mark.parametrize("stds", [[1.0] * 5 + [0.01] * 5, [0.01] * 5, [1.0, 1e-3]])
+def test_latents_that_collapsed_keep_the_digits_of_the_wasserstein_distance(stds):
+    codes = (np.random.default_rng(0).normal(size=(5000, len(stds))) * stds).astype("f")
+    found = d.gaussian_wasserstein(codes)
+    assert found == pytest.approx(wasserstein_in_float64(codes), rel=1e-4)
+
+
+def test_codes_far_from_zero_are_as_dependent_as_near():
+    rng = np.random.default_rng(0)
+    codes = (rng.normal(size=(5000, 4)) + 1e5).astype(np.float32)
+    covariance = np.cov(codes.astype(np.float64).T)
+    expected = np.log(np.diag(covariance)).sum() - np.linalg.slogdet(covariance)[1]
+    assert d.gaussian_wasserstein(codes) == pytest.approx(
+        wasserstein_in_float64(codes), rel=1e-3
+    )
+    assert d.gaussian_total_correlation(codes) == pytest.approx(expected / 2, rel=1e-2)

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,3 +50,18 @@ def test_more_values_than_bins_are_grouped():
 def test_a_quantile_beyond_one_is_refused(ten):
     with pytest.raises(ValueError, match=r"irs: quantile must be in \[0, 1\], got 99"):
         d.irs(ten.identity, ten.factors, quantile=99.0)
+
+
+def test_an_offset_of_the_codes_does_not_matter(mixed):
+    codes = (np.asarray(mixed.codes) + np.float32(1e5)).astype(np.float32)
+    score, robustness = loop_over_groups(codes, mixed.classes, 0.99)
+    found = d.irs(codes, mixed.factors)
+    np.testing.assert_allclose(found.robustness, robustness, atol=1e-5)
+    assert found.score == pytest.approx(score, abs=1e-5)
+
+
+@pytest.mark.parametrize("known", [d.labelled, lambda c: d.Labelled(c, (101,))])
+def test_few_values_are_not_binned_whatever_their_numbers(known):
+    classes = jnp.array([0, 1, 100] * 40)[:, None]
+    found = d.irs(classes.astype(jnp.float32), known(classes))
+    assert found.score == pytest.approx(1, abs=1e-5)

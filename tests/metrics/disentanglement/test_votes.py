@@ -197,3 +197,13 @@ def test_beta_vae_score_is_the_accuracy_of_scikit_learn_on_the_same_kind_of_poin
     assert 0.55 < twin < 0.95
     # Two samples of 2000 and 4000 votes: standard error 0.012.
     assert found == pytest.approx(twin, abs=0.045)
+
+
+def test_the_deviation_of_codes_far_from_zero_is_theirs(ten):
+    codes = np.random.default_rng(0).normal(size=(ten.factors.number, 2)) + 1e6
+    codes = codes.astype(np.float32)
+    protocol = dataclasses.replace(d.STANDARD, variance_examples=None)
+    found = d.factor_vae_score(
+        codes, ten.factors, key=jax.random.key(0), protocol=protocol
+    )
+    np.testing.assert_allclose(found.std, codes.astype(float).std(0, ddof=1), rtol=1e-4)

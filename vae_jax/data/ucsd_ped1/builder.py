@@ -17,8 +17,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from vae_jax.data import images, prepared
-from vae_jax.data.concurrency import Progress, in_threads
-from vae_jax.data.layout import GOOD, fingerprint
+from vae_jax.data.concurrency import Progress, all_or_told, in_threads
+from vae_jax.data.folder import read_bytes
+from vae_jax.data.layout import GOOD
+from vae_jax.data.masks import decode_mask
 from vae_jax.data.ucsd_ped1.layout import LABEL_FILE, Clip, find_root, list_clips
 
 MOST_UNREADABLE = 2
@@ -147,9 +149,9 @@ def prepare(
 ) -> UCSDPed1:
     """Converts the set to array records once and returns the builder that reads it.
 
-    The result lies in a folder below `prepared_dir` that is named after the source
-    listing (paths, sizes, times), so that a changed source is converted anew. It
-    appears there whole or not at all. `builder.manifest` says what it holds.
+    The result lies in a folder below `prepared_dir` that is named after the state of
+    the source (see `prepared.fingerprint`), so that a changed source is converted anew.
+    It appears there whole or not at all. `builder.manifest` says what it holds.
 
     Args:
         data_dir: UCSDped1, the folder that holds it, or the one above.
@@ -167,7 +169,7 @@ def prepare(
     config = UCSDPed1.BUILDER_CONFIGS[0]
     if masks_dir is not None:
         config = Config(name="full", masks_dir=os.fspath(Path(masks_dir).expanduser()))
-    folder = f"ped1-{config.name}-{fingerprint(files.files)}"
+    folder = f"ped1-{config.name}-{prepared.fingerprint(files.files)}"
     return prepared.prepare_once(
         functools.partial(_builder, config, progress),
         Path(prepared_dir).expanduser() / folder,
@@ -222,7 +224,7 @@ def read_masks(
         ValueError: one cannot be read, or is not of the size of its frame.
     """
     assert clip.masks is not None
-    masks = in_threads(_read_mask, clip.masks)
+    masks = all_or_told(_read_mask, clip.masks, who="read_masks")
     for mask, path, shape in zip(masks, clip.masks, shapes, strict=True):
         if mask.shape != shape:
             raise ValueError(
@@ -247,13 +249,15 @@ def _require_equal(shown: Sequence[bool], clip: Clip) -> None:
 
 def _read_frame(path: Path) -> UInt8[np.ndarray, "height width 1"] | None:
     try:
-        return images.decode(path.read_bytes(), channels=1, name=_name(path))
+        encoded = read_bytes("read_frames", path, name=_name(path))
+        return images.decode(encoded, channels=1, name=_name(path))
     except ValueError:
         return None
 
 
 def _read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
-    mask = images.decode_mask(path.read_bytes(), name=_name(path))
+    encoded = read_bytes("read_masks", path, name=_name(path))
+    mask = decode_mask(encoded, name=_name(path))
     return mask.astype(np.uint8) * np.uint8(255)
 
 

@@ -103,7 +103,10 @@ Factors: TypeAlias = FullGrid | Labelled
 
 
 def labelled(classes: Real[Array | np.ndarray, "example factor"]) -> Labelled:
-    """Factors known by their classes 0, 1, ... alone, of any set of examples.
+    """Factors known by their classes alone, of any set of examples.
+
+    The values that a factor has are numbered 0, 1, ... in their order: of 1990, 2000
+    and 2010 there are three.
 
     Raises:
         ValueError: classes are not [example factor], one is negative or no whole
@@ -126,8 +129,10 @@ def labelled(classes: Real[Array | np.ndarray, "example factor"]) -> Labelled:
         raise ValueError(
             f"labelled: factor {constant} has one value in all examples; drop it."
         )
-    sizes = tuple(int(largest) + 1 for largest in whole.max(0))
-    return Labelled(jnp.asarray(whole, jnp.int32), sizes)
+    numbered = [np.unique(values, return_inverse=True) for values in whole.T]
+    classes = np.stack([place for _, place in numbered], axis=1)
+    sizes = tuple(len(values) for values, _ in numbered)
+    return Labelled(jnp.asarray(classes, jnp.int32), sizes)
 
 
 def _whole(values: np.ndarray) -> Int[np.ndarray, "example factor"]:

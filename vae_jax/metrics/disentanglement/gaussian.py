@@ -9,7 +9,7 @@ from vae_jax.metrics.disentanglement.checks import (
     require_two_examples,
 )
 from vae_jax.metrics.disentanglement.factors import Codes
-from vae_jax.metrics.disentanglement.scaling import is_constant
+from vae_jax.metrics.disentanglement.scaling import centred
 
 
 def gaussian_total_correlation(codes: Codes) -> Float[Array, ""]:
@@ -33,12 +33,7 @@ def total_correlation_of(
     covariance: Float[Array, "latent latent"],
 ) -> Float[Array, ""]:
     """(sum of log diagonal - log det) / 2 of the latents that vary, in nats."""
-    variance = jnp.diag(covariance)
-    std = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-    correlation = covariance / (std[:, None] * std[None])
-    # Where a latent is constant the row is zero but for this.
-    correlation += jnp.diag(jnp.where(variance > 0, 0.0, 1.0))
-    return -jnp.linalg.slogdet(correlation)[1] / 2
+    return -jnp.linalg.slogdet(_correlation(covariance))[1] / 2
 
 
 def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
@@ -60,17 +55,31 @@ def gaussian_wasserstein(codes: Codes) -> Float[Array, ""]:
 @jax.jit
 def wasserstein_of(covariance: Float[Array, "latent latent"]) -> Float[Array, ""]:
     """2 tr C - 2 tr (C diag C)^(1/2)."""
+    # As the least |F Q - S|^2 over orthogonal Q, where F F^T = C and S^2 = diag C: the
+    # difference of traces would lose what latents of small variance add.
     std = jnp.sqrt(jnp.diag(covariance))
-    # Similar to C diag C, but symmetric; only rounding makes an eigenvalue negative.
-    eigenvalues = jnp.linalg.eigvalsh(covariance * std[:, None] * std[None])
-    root = jnp.sqrt(jnp.maximum(eigenvalues, 0)).sum()
-    return jnp.maximum(2 * (jnp.trace(covariance) - root), 0)  # as of rounding
+    eigenvalues, eigenvectors = jnp.linalg.eigh(_correlation(covariance))
+    factor = eigenvectors * jnp.sqrt(jnp.maximum(eigenvalues, 0))[None]
+    left, _, right = jnp.linalg.svd(factor.T * std[None] ** 2)
+    turned = jnp.matmul(
+        factor, jnp.matmul(left, right, precision="highest"), precision="highest"
+    )
+    return ((std[:, None] * (turned - jnp.eye(len(std)))) ** 2).sum()
+
+
+def _correlation(
+    covariance: Float[Array, "latent latent"],
+) -> Float[Array, "latent latent"]:
+    variance = jnp.diag(covariance)
+    std = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    # Where a latent is constant the row is zero but for this.
+    own = jnp.diag(jnp.where(variance > 0, 0.0, 1.0))
+    return covariance / (std[:, None] * std[None]) + own
 
 
 @jax.jit
 def _covariance(
     codes: Float[Array, "example latent"],
 ) -> Float[Array, "latent latent"]:
-    deviation = codes - codes.mean(0)[None]
-    centred = jnp.where(is_constant(codes)[None], 0, deviation)
-    return jnp.matmul(centred.T, centred, precision="highest") / (len(codes) - 1)
+    deviation = centred(codes)
+    return jnp.matmul(deviation.T, deviation, precision="highest") / (len(codes) - 1)

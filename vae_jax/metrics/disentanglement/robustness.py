@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from vae_jax.metrics.disentanglement.checks import checked_codes, require_bins
 from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.information import BINS, histogram_bins
-from vae_jax.metrics.disentanglement.scaling import is_constant
+from vae_jax.metrics.disentanglement.scaling import centred, is_constant
 
 
 class Irs(NamedTuple):
@@ -60,9 +60,16 @@ def _irs(
     bins: int,
 ) -> Irs:
     classes = factors.classes(jnp.arange(factors.number))
-    groups = histogram_bins(classes.astype(jnp.float32), bins=bins)
+    groups = jnp.stack(
+        [
+            _groups(values, size=size, bins=bins)
+            for values, size in zip(classes.T, factors.sizes, strict=True)
+        ],
+        axis=1,
+    )
     constant = is_constant(codes)
-    largest = jnp.where(constant, 0, jnp.abs(codes - codes.mean(0)[None]).max(0))
+    codes = centred(codes)
+    largest = jnp.abs(codes).max(0)
 
     def of_latent(code: Float[Array, " example"]) -> Float[Array, " factor"]:
         deviation = functools.partial(_deviation, code, number=bins, quantile=quantile)
@@ -73,6 +80,16 @@ def _irs(
     robustness = jnp.where(constant[:, None], 0, 1 - relative)
     total = jnp.where(constant.all(), 1, largest.sum())
     return Irs((robustness.max(1) * largest).sum() / total, robustness)
+
+
+def _groups(
+    classes: Int[Array, " example"], *, size: int, bins: int
+) -> Int[Array, " example"]:
+    """The values that occur, numbered from 0; of more than `bins`, the bins."""
+    occurs = jnp.zeros(size, bool).at[classes].set(True)
+    binned = histogram_bins(classes.astype(jnp.float32)[:, None], bins=bins)[:, 0]
+    numbered = jnp.cumsum(occurs)[classes] - 1
+    return jnp.where(occurs.sum() > bins, binned, numbered)
 
 
 def _deviation(

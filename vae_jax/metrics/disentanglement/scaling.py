@@ -15,11 +15,21 @@ def is_constant(
     return (columns == columns[:1]).all(0)
 
 
+def centred(columns: Float[Array, "example column"]) -> Float[Array, "example column"]:
+    """Deviations from the mean, right also where it is far larger than they are.
+
+    The mean of large numbers is rounded by more than small deviations; that of the
+    differences from one of the examples is not. A constant becomes exactly 0.
+    """
+    shifted = columns - columns[:1]
+    return shifted - shifted.mean(0)[None]
+
+
 def mean_and_spread(
     columns: Float[Array, "example column"],
 ) -> tuple[Float[Array, " column"], Float[Array, " column"]]:
     """Mean and standard deviation; a constant's is infinite, so it scales to 0."""
-    spread = jnp.where(is_constant(columns), jnp.inf, columns.std(0))
+    spread = jnp.where(is_constant(columns), jnp.inf, centred(columns).std(0))
     return columns.mean(0), spread
 
 
@@ -27,8 +37,12 @@ def standardised(
     train: Float[Array, "train latent"], *others: Float[Array, "_ latent"]
 ) -> tuple[Float[Array, "_ latent"], ...]:
     """All with the mean and standard deviation of `train`; its constants become 0."""
-    mean, spread = mean_and_spread(train)
-    return tuple((codes - mean[None]) / spread[None] for codes in (train, *others))
+    _, spread = mean_and_spread(train)
+    first = train[:1]
+    mean = (train - first).mean(0)
+    return tuple(
+        (codes - first - mean[None]) / spread[None] for codes in (train, *others)
+    )
 
 
 def average_ranks(values: Float[Array, " n"]) -> Float[Array, " n"]:

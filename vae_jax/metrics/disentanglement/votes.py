@@ -16,7 +16,7 @@ from vae_jax.metrics.disentanglement.checks import (
 )
 from vae_jax.metrics.disentanglement.factors import Codes, Factors
 from vae_jax.metrics.disentanglement.protocol import STANDARD, Protocol
-from vae_jax.metrics.disentanglement.scaling import is_constant
+from vae_jax.metrics.disentanglement.scaling import centred, is_constant
 
 
 class FactorVaeScore(NamedTuple):
@@ -86,6 +86,7 @@ def _factor_vae_score(
     protocol: Protocol,
 ) -> FactorVaeScore:
     variance_key, votes_key = jax.random.split(key)
+    codes = centred(codes)
     factor_count = protocol.constant_factors + len(factors.sizes)
     variance = _global_variance(codes, protocol.variance_examples, key=variance_key)
     std = jnp.sqrt(variance)
