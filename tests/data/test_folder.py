@@ -29,18 +29,55 @@ def parts(tmp_path):
 
 def test_a_folder_gives_the_files_named_like_images(parts):
     found = folder.find_images([str(parts)])
-    assert found == (parts, ("a.JPG", "b.png", "gone.png"))
+    assert found[:2] == (parts, ("a.JPG", "b.png", "gone.png"))
+    beside = found.passed_over
+    assert beside.files == ("._b.png", "e.txt")
+    assert beside.folders == (".cache", "deep", "folder.png")
+    assert beside.describe() == (
+        "2 files not named like images (e.txt, ._b.png), 3 folders not looked into "
+        "(deep, folder.png, .cache; --recursive looks into those that are neither "
+        "hidden nor links)"
+    )
 
 
 def test_recursive_goes_below_but_not_into_hidden_folders(parts):
     found = folder.find_images([str(parts)], recursive=True)
-    assert found == (parts, ("a.JPG", "b.png", "deep/er/c.tiff", "gone.png"))
+    assert found[:2] == (parts, ("a.JPG", "b.png", "deep/er/c.tiff", "gone.png"))
+    assert found.passed_over == (("._b.png", "e.txt"), (".cache",), ())
+
+
+def test_a_link_to_a_folder_is_passed_over_and_told(parts):
+    (parts / "link").symlink_to(parts / "deep")
+    found = folder.find_images([str(parts)], recursive=True)
+    assert found.passed_over.folders == (".cache", "link")
+
+
+def test_what_another_place_gives_is_not_passed_over(parts):
+    where = [str(parts), str(parts / "*.txt"), str(parts / "deep" / "er")]
+    found = folder.find_images([*where, str(parts / "*.webp"), str(parts / "*er.png")])
+    assert found.names == ("a.JPG", "b.png", "deep/er/c.tiff", "e.txt", "gone.png")
+    beside = found.passed_over
+    assert beside.files == ("._b.png",)
+    assert beside.folders == (".cache", "folder.png")
+    assert beside.places == (str(parts / "*.webp"), str(parts / "*er.png"))
+    assert beside.describe().endswith(f"no image in {', '.join(beside.places)}")
+
+
+def test_nothing_passed_over_is_not_told(parts):
+    assert folder.find_images([str(parts / "b.png")]).passed_over.describe() == ""
+
+
+def test_other_names_of_the_formats_that_are_read():
+    """As `PIL.Image.registered_extensions` has them; a dib is a bmp."""
+    names = [f"a.{kind}" for kind in ("jfif", "JFIF", "dib", "apng", "jpx", "j2c")]
+    assert all(map(folder.has_image_name, names))
+    assert not any(map(folder.has_image_name, ["a.tga", "a.avif", "a.heic", "a.mpo"]))
 
 
 def test_what_a_pattern_matches_is_taken_at_its_word(parts):
-    assert folder.find_images([str(parts / "*.txt")]) == (parts, ("e.txt",))
+    assert folder.find_images([str(parts / "*.txt")])[:2] == (parts, ("e.txt",))
     found = folder.find_images([str(parts / "**" / "*.tiff")])
-    assert found == (parts, ("deep/er/c.tiff",))
+    assert found[:2] == (parts, ("deep/er/c.tiff",))
 
 
 def test_a_name_with_brackets_is_a_name_if_it_is_there(parts):
@@ -51,13 +88,13 @@ def test_a_name_with_brackets_is_a_name_if_it_is_there(parts):
 def test_several_are_joined_below_their_common_folder(parts):
     where = [str(parts / "deep" / "er"), str(parts / "b.png"), str(parts / "*.png")]
     found = folder.find_images(where)
-    assert found == (parts, ("b.png", "deep/er/c.tiff", "gone.png"))
+    assert found[:2] == (parts, ("b.png", "deep/er/c.tiff", "gone.png"))
 
 
 def test_relative_names_and_the_home_folder_will_do(parts, monkeypatch):
     monkeypatch.chdir(parts)
     assert folder.find_images(["."]).root == parts
-    assert folder.find_images(["*.txt"]) == (parts, ("e.txt",))
+    assert folder.find_images(["*.txt"])[:2] == (parts, ("e.txt",))
     monkeypatch.setenv("HOME", str(parts))
     assert folder.find_images(["~/deep/er"]).names == ("c.tiff",)
 
@@ -76,6 +113,12 @@ def test_no_image_at_all(parts, where):
     assert "\n" not in str(e.value)
     with pytest.raises(ValueError, match=r"\.webp\.$"):
         folder.find_images([str(parts / where)], recursive=True)
+
+
+def test_where_there_is_no_image_what_is_there_is_named(tmp_path):
+    (tmp_path / "a.tga").touch()
+    with pytest.raises(ValueError, match=r"\(1 file not named .* \(a\.tga\)\); give"):
+        folder.find_images([str(tmp_path)])
 
 
 def test_a_folder_that_may_not_be_listed(parts, monkeypatch):

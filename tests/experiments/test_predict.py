@@ -96,6 +96,27 @@ def test_every_image_has_a_row_and_three_pictures_of_its_size(config):
             assert picture(config, kind, name).shape[:2] == (40, 50)
 
 
+def test_what_is_passed_over_is_counted_and_named(config, parts, capsys):
+    """Not a word was said of defective parts of another name, or one folder deeper."""
+    for name, kind in (("c.jfif", "jpeg"), ("d.tga", "tga"), ("\x1be.tga", "tga")):
+        Image.new("L", (50, 40), 200).save(parts / name, kind)
+    assert main(changed(config, recursive=False)) == 0
+    assert rows(config)["c.jfif"]["verdict"] == "anomalous"
+    told = (
+        r"assed over: 3 files not named like images (\x1be.tga, d.tga, notes.txt), "
+        "1 folder not looked into (day 2; --recursive looks into"
+    )
+    said = capsys.readouterr()
+    assert told in said.out
+    assert told in said.err
+    assert "\x1b" not in said.out + said.err
+    assert summary(config)["passed_over"] == {
+        "files": ["\x1be.tga", "d.tga", "notes.txt"],
+        "folders": ["day 2"],
+        "places": [],
+    }
+
+
 def test_scores_raw_and_calibrated_and_verdicts(config):
     main(config)
     found = rows(config)

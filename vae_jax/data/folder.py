@@ -16,11 +16,45 @@ from vae_jax.data.opening import FORMATS
 
 SUFFIXES = frozenset(
     (
-        *(".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
-        *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+        *(".apng", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc"),
+        *(".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm"),
+        *(".ppm", ".tif", ".tiff", ".webp"),
     )
 )
 """By which a file in a folder is taken for an image, in capitals too."""
+
+_NAMES_SHOWN = 3
+"""Of what was passed over."""
+
+
+class PassedOver(NamedTuple):
+    """What lies where images were looked for, and is not among them.
+
+    Names are sorted and below the root.
+    """
+
+    files: tuple[str, ...] = ()
+    """Not named like images."""
+    folders: tuple[str, ...] = ()
+    """Not looked into: those below; with `recursive`, hidden ones and links."""
+    places: tuple[str, ...] = ()
+    """Folders and patterns, as they were given, that hold no image."""
+
+    def describe(self) -> str:
+        """How much, and the first names; empty if it is nothing."""
+        parts = []
+        if self.files:
+            files = _counted(self.files, "file")
+            parts.append(f"{files} not named like images ({_first_few(self.files)})")
+        if self.folders:
+            folders = _counted(self.folders, "folder")
+            parts.append(
+                f"{folders} not looked into ({_first_few(self.folders)}; --recursive "
+                "looks into those that are neither hidden nor links)"
+            )
+        if self.places:
+            parts.append(f"no image in {', '.join(self.places)}")
+        return ", ".join(parts)
 
 
 class ImageFiles(NamedTuple):
@@ -29,6 +63,16 @@ class ImageFiles(NamedTuple):
     root: Path
     names: tuple[str, ...]
     """Sorted, with / between folders."""
+    passed_over: PassedOver = PassedOver()
+
+
+class _Look(NamedTuple):
+    """What one place holds; all absolute."""
+
+    root: Path
+    images: list[Path]
+    files: list[Path]
+    folders: list[Path]
 
 
 def has_image_name(name: str) -> bool:
@@ -54,20 +98,19 @@ def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
         ValueError: nothing of that name, or nowhere an image.
         OSError: a folder cannot be listed.
     """
-    found = set[Path]()
-    roots = list[Path]()
-    for each in where:
-        root, paths = _look(each, recursive=recursive)
-        roots.append(root)
-        found.update(paths)
+    looks = [_look(each, recursive=recursive) for each in where]
+    found = {path for look in looks for path in look.images}
+    root = Path(os.path.commonpath([look.root for look in looks])) if looks else Path()
+    passed_over = _passed_over(where, looks, root)
     if not found:
         below = "" if recursive else ", or --recursive to look in folders below"
+        beside = passed_over._replace(places=()).describe()
         raise ValueError(
-            f"find_images: there is no image in {', '.join(where) or 'nothing'}; give "
-            f"a folder with files named {' '.join(sorted(SUFFIXES))}{below}."
+            f"find_images: there is no image in {', '.join(where) or 'nothing'}"
+            f"{beside and f' ({beside})'}; give a folder with files named "
+            f"{' '.join(sorted(SUFFIXES))}{below}."
         )
-    root = Path(os.path.commonpath(roots))
-    return ImageFiles(root, tuple(sorted(_relative(path, root) for path in found)))
+    return ImageFiles(root, _names(found, root), passed_over)
 
 
 def read_image(
@@ -102,28 +145,40 @@ def pixel_count(path: Path) -> int:
     return 0
 
 
-def _look(where: str, *, recursive: bool) -> tuple[Path, Iterable[Path]]:
-    """The root that `where` stands for, and what is found there; both absolute."""
+def _look(where: str, *, recursive: bool) -> _Look:
     path = Path(os.path.abspath(Path(where).expanduser()))
     if path.is_dir():
-        return path, list(_walk(path, recursive=recursive))
+        return _walk(path, recursive=recursive)
     if path.exists():
-        return path.parent, [path]
+        return _Look(path.parent, [path], [], [])
     if not glob.has_magic(where):
         raise ValueError(
             f"find_images: there is no {where}; give a folder, a file, or a pattern in "
             "quotes such as 'parts/*.png'."
         )
-    fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
-    matches = map(Path, glob.glob(str(path), recursive=True))
-    return fixed, [match for match in matches if not match.is_dir()]
+    look = _Look(
+        next(up for up in path.parents if not glob.has_magic(str(up))), [], [], []
+    )
+    for match in map(Path, glob.glob(str(path), recursive=True)):
+        (look.folders if match.is_dir() else look.images).append(match)
+    return look
 
 
-def _walk(folder: Path, *, recursive: bool) -> Iterable[Path]:
+def _walk(folder: Path, *, recursive: bool) -> _Look:
+    look = _Look(folder, [], [], [])
     for parent, below, names in os.walk(folder, onerror=_refuse):
-        yield from (Path(parent, name) for name in names if has_image_name(name))
-        # Changed in place: this is how os.walk is told where to go.
-        below[:] = [name for name in below if recursive and not name.startswith(".")]
+        for name in names:
+            kind = look.images if has_image_name(name) else look.files
+            kind.append(Path(parent, name))
+        entered = []
+        for name in below:
+            path = Path(parent, name)
+            if recursive and not name.startswith(".") and not path.is_symlink():
+                entered.append(name)
+            else:
+                look.folders.append(path)
+        below[:] = entered  # in place: this is how os.walk is told where to go
+    return look
 
 
 def _refuse(error: OSError) -> None:
@@ -133,5 +188,29 @@ def _refuse(error: OSError) -> None:
     ) from error
 
 
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _passed_over(
+    where: Sequence[str], looks: Sequence[_Look], root: Path
+) -> PassedOver:
+    """What no place has given although it lies in one."""
+    found = {path for look in looks for path in look.images}
+    entered = {up for path in found for up in path.parents}
+    return PassedOver(
+        _names({path for look in looks for path in look.files} - found, root),
+        _names({path for look in looks for path in look.folders} - entered, root),
+        tuple(each for each, look in zip(where, looks, strict=True) if not look.images),
+    )
+
+
+def _names(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(root).as_posix() for path in paths))
+
+
+def _first_few(names: Sequence[str]) -> str:
+    """Those that are hidden come last: they seldom matter."""
+    ordered = sorted(names, key=lambda name: Path(name).name.startswith("."))
+    more = ", ..." if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(ordered[:_NAMES_SHOWN]) + more
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"

@@ -21,6 +21,7 @@ from vae_jax.inspection.marking import PICTURES
 from vae_jax.inspection.plan import Plan, make_plan
 from vae_jax.inspection.settings import Settings
 from vae_jax.inspection.stream import Inspected, Seconds, look_at
+from vae_jax.spelling import printable
 
 ARTIFACT = "detector.zip"
 
@@ -33,6 +34,8 @@ class Outcome(NamedTuple):
     """Images that are "normal" and "anomalous", and that "failed"."""
     speed: dict[str, Any]
     """Of what this call did: "images", "seconds" and where these went."""
+    passed_over: folder.PassedOver = folder.PassedOver()
+    """What lay among the images and was not taken for one."""
 
 
 def record(
@@ -96,13 +99,15 @@ def record(
         todo = [name for name in files.names if name not in ledger.names]
         if progress:
             narration.announce(settings, detector, plan.thresholds, todo=len(todo))
+            narration.say_passed_over(files.passed_over)
         speed = _fill(ledger, plan, todo, detector, progress=progress)
         counts = findings.count(ledger.rows())
         ledger.finish(
             {"counts": counts, "settings": made_with, "speed": speed}
+            | {"passed_over": files.passed_over._asdict()}
             | findings.about(settings, detector, plan, marks)
         )
-    return Outcome(out, counts, speed)
+    return Outcome(out, counts, speed, files.passed_over)
 
 
 def find_artifact(checkpoint: Path) -> Path:
@@ -130,12 +135,14 @@ def find_artifact(checkpoint: Path) -> Path:
 
 def describe(outcome: Outcome) -> str:
     """What was found, how fast, and where it lies."""
-    _, counts, speed = outcome
+    counts, speed = outcome.counts, outcome.speed
     lines = [
         f"{counts['normal'] + counts['anomalous']} images inspected: "
         f"{counts['anomalous']} anomalous, {counts['normal']} normal; "
         f"{counts['failed']} could not be read."
     ]
+    if beside := outcome.passed_over.describe():
+        lines.append(f"Passed over: {printable(beside)}.")
     if speed["images"]:
         stages = ", ".join(
             f"{stage} {1000 * seconds / speed['images']:.0f} ms"
