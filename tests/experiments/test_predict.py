@@ -258,6 +258,36 @@ def test_what_has_a_result_keeps_it_and_what_changed_is_done_again(config, parts
     assert float(found["a.png"]["score"]) == pytest.approx(90 / 255)
 
 
+def test_a_file_replaced_by_another_of_equal_size_and_time_is_done_again(config, parts):
+    """As copies that keep times do, and cameras that write over a name."""
+    part = parts / "a.bmp"
+    Image.new("L", (50, 40), 10).save(part)
+    before = part.stat()
+    main(config)
+    Image.new("L", (50, 40), 200).save(part)
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = part.stat()
+    assert (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    main(config)
+    assert rows(config)["a.bmp"]["verdict"] == "anomalous"
+    assert summary(config)["speed"]["images"] == 1
+
+
+def test_a_file_only_touched_keeps_its_result(config, parts):
+    main(config)
+    os.utime(parts / "a.png", (1, 1))
+    main(config)
+    assert summary(config)["speed"]["images"] == 0
+
+
+def test_a_file_replaced_by_a_pipe_is_not_waited_for(config, parts):
+    main(config)
+    (parts / "a.png").unlink()
+    os.mkfifo(parts / "a.png")
+    assert main(config) == 3
+    assert "is no file" in rows(config)["a.png"]["error"]
+
+
 def test_a_file_that_failed_is_tried_again(config, parts):
     whole = (parts / "a.png").read_bytes()
     (parts / "a.png").write_bytes(whole[:-40])

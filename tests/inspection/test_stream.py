@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import threading
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_every_image_gets_its_own_score_map_and_size(plan):
         assert codes(plan, each.name).shape == (35, 40 + i)
         np.testing.assert_allclose(codes(plan, each.name), 257 * 5 * i, atol=1)
     assert plan.detector.batches == [4, 4, 3]
+
+
+def test_a_finding_has_the_digest_of_the_bytes_that_it_is_of(plan):
+    name = write(plan, "a.png", 1)
+    (found,) = look_at(plan, [name])
+    content = (plan.root / name).read_bytes()
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_camera_of_12_bits_is_read_as_in_training(plan):

@@ -122,16 +122,26 @@ def read_image(
         ValueError: the file is gone, cannot be read, or is no whole image; the message
             names it.
     """
+    encoded = read_bytes(path)
+    return images.decode(encoded, channels=channels, name=str(path), bits=bits)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of one file.
+
+    Raises:
+        ValueError: the file is gone, cannot be read, or is a folder, a pipe, a device;
+            the message names it.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise ValueError(f"read_image: {path} is no file; remove it.")
-        encoded = path.read_bytes()
+            raise ValueError(f"read_bytes: {path} is no file; remove it.")
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(
-            f"read_image: {path} cannot be read ({error.strerror}); "
+            f"read_bytes: {path} cannot be read ({error.strerror}); "
             "give it back, or the right to read it."
         ) from error
-    return images.decode(encoded, channels=channels, name=str(path), bits=bits)
 
 
 def pixel_count(path: Path) -> int:

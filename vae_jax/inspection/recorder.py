@@ -1,6 +1,5 @@
 """An inspection on disk: pictures and a row of each image, continued after a kill."""
 
-import collections
 import contextlib
 import hashlib
 import time
@@ -59,8 +58,8 @@ def record(
         out: folder for the results, outside those of images.
         settings: thresholds and tiles; by default those of `Settings()`.
         batch_size: images, or tiles, that the device gets at a time.
-        overwrite: do everything anew; else what has a result and did not change keeps
-            it.
+        overwrite: do everything anew; else an image that has a result keeps it, unless
+            the bytes of its file have changed.
         progress: whether thresholds, a bar and failures are told on stderr.
 
     Raises:
@@ -191,13 +190,6 @@ def _fill(
     progress: bool,
 ) -> dict[str, Any]:
     """Inspects and notes every image; returns how fast that was."""
-    states = collections.deque[findings.FileState | None]()
-
-    def noted() -> Iterator[str]:
-        for name in names:  # its state before it is read: a later change is seen
-            states.append(findings.state_of(plan.root / name))
-            yield name
-
     work, inspected = np.zeros(3), 0
     if names:
         # Compiled before the clock starts.
@@ -205,11 +197,10 @@ def _fill(
         detector.maps(np.zeros((1, size, size, channels), np.uint8))
     with _quiet_decoders(), narration.progress(len(names), enabled=progress) as show:
         start = time.perf_counter()
-        for found in look_at(plan, noted()):
+        for found in look_at(plan, names):
             ledger.add(
                 findings.make_row(
                     found,
-                    states.popleft(),
                     calibration=detector.calibration,
                     image_threshold=plan.thresholds.image,
                 )
