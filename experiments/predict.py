@@ -39,8 +39,8 @@ class Config:
     batch_size: int = 32
     """Images, or tiles, that the device gets at a time."""
     overwrite: bool = False
-    """Do everything anew. Default: an image that has a result keeps it, unless the bytes
-    of its file have changed."""
+    """Do everything anew. Default: what has a result keeps it, unless the bytes of its
+    file have changed."""
     settings: Settings = dataclasses.field(default_factory=Settings)
 
     def __post_init__(self) -> None:

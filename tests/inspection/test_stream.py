@@ -160,6 +160,17 @@ def test_a_constant_image_in_tiles_has_a_constant_map(plan, size):
     np.testing.assert_allclose(codes(plan, "a.png"), 77 * 257, atol=1)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (400, 31), (31, 400)])
+def test_an_image_too_small_to_be_seen_whole_is_not_seen_in_tiles(plan, size):
+    """Tiles of it would be its reflections."""
+    write(plan, "a.png", 77, size=size)
+    write(plan, "b.png", 77, size=(32, 400))
+    small, narrow = look_at(in_tiles(plan, 64, 16), ["a.png", "b.png"])
+    assert isinstance(small, Failed)
+    assert f"a.png is {size[1]}x{size[0]} pixels, smaller than" in small.reason
+    assert isinstance(narrow, Inspected)
+
+
 def test_tiles_of_the_model_s_size_see_every_pixel(plan):
     """The brightness map of an image in tiles is the image: nothing is resized."""
     rng = np.random.default_rng(0)
