@@ -140,7 +140,8 @@ def resize(
     Raises:
         ValueError: the shorter side is below 32 pixels or a quarter of `size`.
     """
-    refuse_small(*pixels.shape[:2], size, name=name)
+    height, width, _ = pixels.shape
+    refuse_small(height, width, size, name=name)
     return stretch(pixels, size)
 
 

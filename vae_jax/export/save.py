@@ -19,18 +19,9 @@ from jaxtyping import Array, PyTree
 
 import vae_jax
 from vae_jax.calibration import Calibration
-from vae_jax.export.detector import (
-    CHECK,
-    FORMAT,
-    FORMAT_VERSION,
-    METADATA,
-    PROGRAM,
-    WEIGHTS,
-    Detector,
-    HostImages,
-    Maps,
-    load_detector,
-)
+from vae_jax.export.archive import CHECK, METADATA, PROGRAM, WEIGHTS
+from vae_jax.export.detector import Detector, HostImages, Maps, load_detector
+from vae_jax.export.metadata import FORMAT, FORMAT_VERSION
 
 MapFunction = Callable[[Any, Array], Array]
 """From a tree of weights and float32 images in [0, 1] to maps [batch size size]."""

@@ -154,8 +154,9 @@ def _read(plan: Plan, name: str) -> _Loaded | Failed:
             encoded, channels=channels, name=str(path), bits=plan.bits
         )
         # Tiles, too: they would be reflections of a few pixels.
-        images.refuse_small(*pixels.shape[:2], size, name=name)
-        is_cut = plan.tiles and max(pixels.shape[:2]) > plan.whole_up_to
+        height, width, _ = pixels.shape
+        images.refuse_small(height, width, size, name=name)
+        is_cut = plan.tiles and max(height, width) > plan.whole_up_to
         whole = None if is_cut else images.stretch(pixels, size)
     except ValueError as error:
         return Failed(name, str(error))

@@ -16,7 +16,7 @@ from experiments.localisation.deployment import deploy, describe
 from experiments.localisation.fit import Fit
 from experiments.localisation.prepare import prepare
 from vae_jax import detection, models
-from vae_jax.calibration import usual_area, usual_level
+from vae_jax.calibration import NormalScores, usual_area, usual_level
 from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection import DEFAULT_METHOD, make_maps
@@ -146,9 +146,8 @@ def test_without_other_normal_images_there_is_no_found_rate(
 def test_few_held_out_images_promise_what_they_can(row, folder):
     known = load_detector(folder / "detector.zip").calibration
     assert usual_level(known) == 0.05
-    few = dataclasses.replace(
-        known, images=dataclasses.replace(known.images, count=4, ranks=(0, 1, 2, 3))
-    )
+    scores = NormalScores(4, (0, 1, 2, 3), known.images.values[:4])
+    few = dataclasses.replace(known, images=scores)
     assert usual_level(few) == 0.2
 
 
