@@ -28,8 +28,9 @@ MapFunction = Callable[[Any, Array], Array]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _MEANING = {
-    "input": "8-bit images, gray or RGB, resized to size x size whatever their aspect, "
-    "with an antialiased triangle filter (PIL's BILINEAR); divided by 255 inside",
+    "input": "8-bit images, gray or RGB, upright by their EXIF orientation, resized to "
+    "size x size whatever their aspect, with an antialiased triangle filter (PIL's "
+    "BILINEAR); divided by 255 inside; vae_jax.data.images reads and resizes files so",
     "map": "raw anomaly map: higher is more anomalous, and maps of images compare",
     "score": "of an image: the highest value of its map",
     "threshold": "an image or a pixel is marked where its score reaches the threshold",
