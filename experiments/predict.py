@@ -32,13 +32,15 @@ class Config:
     """A detector.zip, or the folder of a run that holds one."""
     images: tuple[str, ...]
     """Folders, files, or patterns in quotes; of a folder the files named like images
-    (bmp, gif, jp2, jpg, pgm, png, ppm, tif, webp), of any size and depth."""
+    (bmp, gif, jp2, jpg, pgm, png, ppm, tif, webp and their kin), of any size and bit
+    depth. What else lies there is counted and named."""
     out: str
     """Folder for the results, outside the folders of images."""
     batch_size: int = 32
     """Images, or tiles, that the device gets at a time."""
     overwrite: bool = False
-    """Do everything anew. Default: what has a result and did not change keeps it."""
+    """Do everything anew. Default: what has a result keeps it, unless the bytes of its
+    file have changed."""
     settings: Settings = dataclasses.field(default_factory=Settings)
 
     def __post_init__(self) -> None:

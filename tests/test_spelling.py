@@ -1,6 +1,6 @@
 import pytest
 
-from vae_jax.spelling import did_you_mean
+from vae_jax.spelling import did_you_mean, printable
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,17 @@ from vae_jax.spelling import did_you_mean
 )
 def test_the_nearest_name_is_hinted_at_if_it_is_near(name, hint):
     assert did_you_mean(name, ["leather", "screw"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Schraube \u00e4, \u3000 \u87ba\u4e1d 1%.png", None),
+        ("\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", None),
+        ("\x1b[2Ja\r\nb\t\x7f\x9b", r"\x1b[2Ja\r\nb\t\x7f\x9b"),
+        ("a\u202egnp.exe\u2028", r"a\u202egnp.exe\u2028"),
+        ("\udcff.png", r"\udcff.png"),
+    ],
+)
+def test_what_shows_nothing_is_shown_as_an_escape(text, shown):
+    assert printable(text) == (text if shown is None else shown)

@@ -31,39 +31,41 @@ def parts(tmp_path):
 def test_a_folder_gives_the_files_named_like_images(parts):
     found = folder.find_images([str(parts)])
     assert found[:2] == (parts, ("a.JPG", "b.png", "gone.png"))
+    beside = found.passed_over
+    assert beside.files == ("._b.png", "e.txt")
+    assert beside.folders == (".cache", "deep", "folder.png")
+    assert beside.describe() == (
+        "2 files not named like images (e.txt, ._b.png), 3 folders not looked into "
+        "(deep, folder.png, .cache; --recursive looks into those that are neither "
+        "hidden nor links)"
+    )
 
 
 def test_recursive_goes_below_but_not_into_hidden_folders(parts):
     found = folder.find_images([str(parts)], recursive=True)
     assert found[:2] == (parts, ("a.JPG", "b.png", "deep/er/c.tiff", "gone.png"))
+    assert found.passed_over == (("._b.png", "e.txt"), (".cache",), ())
 
 
-def test_what_is_passed_over_is_told(parts):
-    (parts / "f.jfif").write_bytes(b"")
-    (parts / "g.DIB").write_bytes(b"")
-    (parts / "h.avif").write_bytes(b"")
-    found = folder.find_images([str(parts)])
-    assert found.names == ("a.JPG", "b.png", "f.jfif", "g.DIB", "gone.png")
-    assert found.passed_over == ("deep/", "e.txt", "folder.png/", "h.avif")
-    assert folder.describe_passed_over(found.passed_over) == (
-        "2 files and 2 folders passed over: deep/, e.txt, folder.png/, ..."
-    )
-    assert folder.describe_passed_over(["a/"]) == "1 folder passed over: a/"
-    below = folder.find_images([str(parts)], recursive=True)
-    assert below.passed_over == ("e.txt", "h.avif")
-    named = [str(parts), str(parts / "e.txt"), str(parts / "deep")]
-    assert folder.find_images(named).passed_over == (
-        "deep/er/",
-        "folder.png/",
-        "h.avif",
-    )
-    assert folder.find_images([str(parts / "*.png")]).passed_over == ()
-
-
-def test_links_to_folders_are_passed_over(parts):
-    (parts / "deep" / "up").symlink_to(parts, target_is_directory=True)
+def test_a_link_to_a_folder_is_passed_over_and_told(parts):
+    (parts / "link").symlink_to(parts / "deep")
     found = folder.find_images([str(parts)], recursive=True)
-    assert found.passed_over == ("deep/up/", "e.txt")
+    assert found.passed_over.folders == (".cache", "link")
+
+
+def test_what_another_place_gives_is_not_passed_over(parts):
+    where = [str(parts), str(parts / "*.txt"), str(parts / "deep" / "er")]
+    found = folder.find_images([*where, str(parts / "*.webp"), str(parts / "*er.png")])
+    assert found.names == ("a.JPG", "b.png", "deep/er/c.tiff", "e.txt", "gone.png")
+    beside = found.passed_over
+    assert beside.files == ("._b.png",)
+    assert beside.folders == (".cache", "folder.png")
+    assert beside.places == (str(parts / "*.webp"), str(parts / "*er.png"))
+    assert beside.describe().endswith(f"no image in {', '.join(beside.places)}")
+
+
+def test_nothing_passed_over_is_not_told(parts):
+    assert folder.find_images([str(parts / "b.png")]).passed_over.describe() == ""
 
 
 def test_what_a_pattern_matches_is_taken_at_its_word(parts):
@@ -100,14 +102,17 @@ def test_a_name_that_is_not_there(parts, where):
 
 @pytest.mark.parametrize("where", ["folder.png", "*.webp"])
 def test_no_image_at_all(parts, where):
-    (parts / "folder.png" / "only.tga").touch()
     with pytest.raises(ValueError, match=r"no image in .*\.webp, or --recursive") as e:
         folder.find_images([str(parts / where)])
     assert "\n" not in str(e.value)
-    told = "(1 file passed over: only.tga)" in str(e.value)
-    assert told == (where == "folder.png")
     with pytest.raises(ValueError, match=r"\.webp\.$"):
         folder.find_images([str(parts / where)], recursive=True)
+
+
+def test_where_there_is_no_image_what_is_there_is_named(tmp_path):
+    (tmp_path / "a.tga").touch()
+    with pytest.raises(ValueError, match=r"\(1 file not named .* \(a\.tga\)\); give"):
+        folder.find_images([str(tmp_path)])
 
 
 def test_a_folder_that_may_not_be_listed(parts, monkeypatch):

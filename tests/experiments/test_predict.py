@@ -96,6 +96,27 @@ def test_every_image_has_a_row_and_three_pictures_of_its_size(config):
             assert picture(config, kind, name).shape[:2] == (40, 50)
 
 
+def test_what_is_passed_over_is_counted_and_named(config, parts, capsys):
+    """Not a word was said of defective parts of another name, or one folder deeper."""
+    for name, kind in (("c.jfif", "jpeg"), ("d.tga", "tga"), ("\x1be.tga", "tga")):
+        Image.new("L", (50, 40), 200).save(parts / name, kind)
+    assert main(changed(config, recursive=False)) == 0
+    assert rows(config)["c.jfif"]["verdict"] == "anomalous"
+    told = (
+        r"assed over: 3 files not named like images (\x1be.tga, d.tga, notes.txt), "
+        "1 folder not looked into (day 2; --recursive looks into"
+    )
+    said = capsys.readouterr()
+    assert told in said.out
+    assert told in said.err
+    assert "\x1b" not in said.out + said.err
+    assert summary(config)["passed_over"] == {
+        "files": ["\x1be.tga", "d.tga", "notes.txt"],
+        "folders": ["day 2"],
+        "places": [],
+    }
+
+
 def test_scores_raw_and_calibrated_and_verdicts(config):
     main(config)
     found = rows(config)
@@ -235,6 +256,36 @@ def test_what_has_a_result_keeps_it_and_what_changed_is_done_again(config, parts
     found = rows(config)
     assert set(found) == {"a.png", "b.jpg", "day 2/a.png", "new.png", "z.tif"}
     assert float(found["a.png"]["score"]) == pytest.approx(90 / 255)
+
+
+def test_a_file_replaced_by_another_of_equal_size_and_time_is_done_again(config, parts):
+    """As copies that keep times do, and cameras that write over a name."""
+    part = parts / "a.bmp"
+    Image.new("L", (50, 40), 10).save(part)
+    before = part.stat()
+    main(config)
+    Image.new("L", (50, 40), 200).save(part)
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = part.stat()
+    assert (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    main(config)
+    assert rows(config)["a.bmp"]["verdict"] == "anomalous"
+    assert summary(config)["speed"]["images"] == 1
+
+
+def test_a_file_only_touched_keeps_its_result(config, parts):
+    main(config)
+    os.utime(parts / "a.png", (1, 1))
+    main(config)
+    assert summary(config)["speed"]["images"] == 0
+
+
+def test_a_file_replaced_by_a_pipe_is_not_waited_for(config, parts):
+    main(config)
+    (parts / "a.png").unlink()
+    os.mkfifo(parts / "a.png")
+    assert main(config) == 3
+    assert "is no file" in rows(config)["a.png"]["error"]
 
 
 def test_a_file_that_failed_is_tried_again(config, parts):

@@ -51,9 +51,16 @@ def test_a_path_several_and_patterns_will_do(brightness, parts):
     assert [each.name for each in several] == ["a.png", "b.tif"]
 
 
+def test_what_is_passed_over_is_told_by_a_warning(brightness, parts):
+    (parts / "c.tga").touch()
+    with pytest.warns(UserWarning, match=r"1 file not .*\(c\.tga\), 1 .*\(below;"):
+        found = inspection.inspect(brightness, parts)
+    assert [each.name for each in found] == ["a.png", "b.tif"]
+
+
 def test_marked_pixels_are_those_that_reach_the_threshold(brightness, parts):
     settings = Settings(pixel_threshold="0.06", image_threshold="0.07")
-    dark, bright = inspection.inspect(brightness, parts, settings)
+    dark, bright = inspection.inspect(brightness, parts.glob("*.*"), settings)
     assert (dark.marked_share, bright.marked_share) == (0, 1)
     assert (dark.is_anomalous, bright.is_anomalous) == (False, True)
 
@@ -67,7 +74,7 @@ def test_the_map_of_an_image_in_tiles_has_its_size(brightness, tmp_path):
 
 def test_what_cannot_be_read_is_yielded_with_its_reason(brightness, parts):
     (parts / "broken.png").write_text("no image")
-    found = list(inspection.inspect(brightness, parts))
+    found = list(inspection.inspect(brightness, parts.glob("*.*")))
     (failed,) = [each for each in found if isinstance(each, Failed)]
     assert failed.name == "broken.png"
     assert "broken.png" in failed.reason

@@ -109,6 +109,15 @@ def test_a_table_of_unknown_making_is_not_continued(tmp_path, spoil):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("head", ["", "image,score,bytes,error\n", "a,0.1,1,\n"])
+def test_a_table_of_other_columns_is_not_continued(tmp_path, head):
+    names_in(tmp_path)
+    (tmp_path / "results.csv").write_text(f"{head}b,0.2,1,\n" * bool(head))
+    with pytest.raises(ValueError, match=r"must have the columns image, score, t"):
+        opened(tmp_path)
+    assert names_in(tmp_path, overwrite=True) == set()
+
+
 def test_the_summary_appears_whole(tmp_path, monkeypatch):
     with opened(tmp_path) as ledger:
         ledger.finish({"count": 0})

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import threading
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_every_image_gets_its_own_score_map_and_size(plan):
         assert codes(plan, each.name).shape == (35, 40 + i)
         np.testing.assert_allclose(codes(plan, each.name), 257 * 5 * i, atol=1)
     assert plan.detector.batches == [4, 4, 3]
+
+
+def test_a_finding_has_the_digest_of_the_bytes_that_it_is_of(plan):
+    name = write(plan, "a.png", 1)
+    (found,) = look_at(plan, [name])
+    content = (plan.root / name).read_bytes()
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_camera_of_12_bits_is_read_as_in_training(plan):
@@ -150,6 +158,17 @@ def test_a_constant_image_in_tiles_has_a_constant_map(plan, size):
     assert found.score == pytest.approx(77 / 255)
     assert codes(plan, "a.png").shape == size[::-1]
     np.testing.assert_allclose(codes(plan, "a.png"), 77 * 257, atol=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (400, 31), (31, 400)])
+def test_an_image_too_small_to_be_seen_whole_is_not_seen_in_tiles(plan, size):
+    """Tiles of it would be its reflections."""
+    write(plan, "a.png", 77, size=size)
+    write(plan, "b.png", 77, size=(32, 400))
+    small, narrow = look_at(in_tiles(plan, 64, 16), ["a.png", "b.png"])
+    assert isinstance(small, Failed)
+    assert f"a.png is {size[1]}x{size[0]} pixels, smaller than" in small.reason
+    assert isinstance(narrow, Inspected)
 
 
 def test_tiles_of_the_model_s_size_see_every_pixel(plan):

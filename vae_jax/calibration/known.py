@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vae_jax import metrics
+from vae_jax.calibration import plain
 
 Scores = Float[np.ndarray, "*shape"]
 
@@ -28,11 +29,17 @@ class NormalScores:
 
     Of `count` scores, `values[i]` is the one that `ranks[i]` others precede in
     ascending order. The first and the last are always kept.
+
+    Raises:
+        ValueError: they are not that, or not finite.
     """
 
     count: int
     ranks: tuple[int, ...]
     values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        plain.check_scores(self.count, self.ranks, self.values)
 
     def quantile(self, share: float) -> float:
         """As `numpy.quantile`: linear between the scores, here between those kept."""
@@ -57,6 +64,7 @@ class NormalScores:
 
     def rate_at(self, threshold: float) -> float:
         """The share of the scores that reaches `threshold`; if not known, the most."""
+        _as_numbers("rate_at", np.array(threshold))
         first = bisect.bisect_left(self.values, threshold)
         below = self.ranks[first - 1] + 1 if first else 0
         return (self.count - below) / self.count
@@ -83,7 +91,11 @@ class NormalScores:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What the maps of held-out normal images tell of the normal."""
+    """What the maps of held-out normal images tell of the normal.
+
+    Raises:
+        ValueError: areas or thresholds are not what they are said to be, or not finite.
+    """
 
     images: NormalScores
     """All of them; the score of an image is the highest value of its map."""
@@ -93,6 +105,14 @@ class Calibration:
     """Pixels of a region, ascending from 1."""
     area_thresholds: tuple[float, ...]
     """At each, the largest region of all normal maps has fewer pixels than the area."""
+
+    def __post_init__(self) -> None:
+        plain.check_areas(self.areas, self.area_thresholds)
+        kept, count = len(self.images.values), self.images.count
+        if kept != count:
+            raise ValueError(
+                f"Calibration: all scores of images are needed, got {kept} of {count}."
+            )
 
     @property
     def smallest_level(self) -> float:
@@ -158,12 +178,16 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Calibration":
-        """The inverse of `as_dict`, also after JSON has made lists of tuples."""
+        """The inverse of `as_dict`, also after JSON has made lists of tuples.
+
+        Raises:
+            ValueError: a part is missing, or not what it should be.
+        """
         return cls(
-            _scores_from(content["images"]),
-            _scores_from(content["pixels"]),
-            tuple(content["areas"]),
-            tuple(content["area_thresholds"]),
+            _scores_from(plain.part(content, "images", Mapping)),
+            _scores_from(plain.part(content, "pixels", Mapping)),
+            plain.numbers(content, "areas", int),
+            plain.numbers(content, "area_thresholds", float),
         )
 
 
@@ -207,6 +231,7 @@ def held_out_rate(scores: Scores, threshold: float) -> float:
     in setting it.
     """
     scores = _as_numbers("held_out_rate", scores)
+    _as_numbers("held_out_rate", np.array(threshold))
     if not scores.size:
         raise ValueError(
             "held_out_rate: at least one score of a normal image is needed, got none."
@@ -221,7 +246,9 @@ def _all_scores(scores: Float[np.ndarray, " image"]) -> NormalScores:
 
 def _scores_from(content: Mapping[str, Any]) -> NormalScores:
     return NormalScores(
-        content["count"], tuple(content["ranks"]), tuple(content["values"])
+        plain.part(content, "count", int),
+        plain.numbers(content, "ranks", int),
+        plain.numbers(content, "values", float),
     )
 
 
@@ -252,5 +279,5 @@ def _exact(share: float) -> Fraction:
 def _as_numbers(function: str, scores: Shaped[np.ndarray, "*shape"]) -> Scores:
     scores = np.asarray(scores, np.float64)
     if np.isnan(scores).any():
-        raise ValueError(f"{function}: scores must be numbers, got NaN.")
+        raise ValueError(f"{function}: scores and thresholds must be numbers, got NaN.")
     return scores

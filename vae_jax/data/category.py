@@ -12,9 +12,9 @@ from jaxtyping import Int, UInt8
 
 from vae_jax.data import images
 from vae_jax.data.concurrency import Progress, Tally, in_threads
-from vae_jax.data.folder import describe_passed_over
 from vae_jax.data.labelled import NativeMasks, TestImages
 from vae_jax.data.layout import GOOD, MissingMasks, is_training_image, list_category
+from vae_jax.data.listing import describe_passed_over
 from vae_jax.data.masks import decode_mask
 from vae_jax.data.mvtec_ad import DESCRIPTIONS, TEXTURES, prepare
 from vae_jax.data.prepared import Record, Records, open_split

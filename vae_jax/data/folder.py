@@ -12,25 +12,39 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vae_jax.data import images
+from vae_jax.data.listing import SUFFIXES, counted, first_few, walk
 from vae_jax.data.opening import FORMATS
-
-SUFFIXES = frozenset(
-    (
-        *(".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
-    )
-)
-"""By which a file in a folder is taken for an image, in capitals too."""
-NAMES_SHOWN = 3
+from vae_jax.spelling import printable
 
 
-class Listing(NamedTuple):
-    """What a folder holds, by names relative to it with / between folders, sorted."""
+class PassedOver(NamedTuple):
+    """What lies where images were looked for, and is not among them.
 
-    images: tuple[str, ...]
-    passed_over: tuple[str, ...]
-    """Files that are not named as images, and folders that were not looked into, which
-    end in /. What begins with a dot is in neither."""
+    Names are sorted and below the root.
+    """
+
+    files: tuple[str, ...] = ()
+    """Not named like images."""
+    folders: tuple[str, ...] = ()
+    """Not looked into: those below; with `recursive`, hidden ones and links."""
+    places: tuple[str, ...] = ()
+    """Folders and patterns, as they were given, that hold no image."""
+
+    def describe(self) -> str:
+        """How much, and the first names; empty if it is nothing."""
+        parts = []
+        if self.files:
+            files = counted(len(self.files), "file")
+            parts.append(f"{files} not named like images ({first_few(self.files)})")
+        if self.folders:
+            folders = counted(len(self.folders), "folder")
+            parts.append(
+                f"{folders} not looked into ({first_few(self.folders)}; --recursive "
+                "looks into those that are neither hidden nor links)"
+            )
+        if self.places:
+            parts.append(f"no image in {', '.join(self.places)}")
+        return ", ".join(parts)
 
 
 class ImageFiles(NamedTuple):
@@ -39,63 +53,16 @@ class ImageFiles(NamedTuple):
     root: Path
     names: tuple[str, ...]
     """Sorted, with / between folders."""
-    passed_over: tuple[str, ...] = ()
-    """What else lies in the folders that were given, see `Listing`."""
+    passed_over: PassedOver = PassedOver()
 
 
-def has_image_name(name: str) -> bool:
-    """Whether a file's name ends as an image's; dot files are none.
+class _Look(NamedTuple):
+    """What one place holds; all absolute."""
 
-    File managers write `._000.png` beside `000.png`.
-    """
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-
-
-def list_folder(folder: Path, *, recursive: bool = False) -> Listing:
-    """The images of a folder by their names, and what was passed over.
-
-    Links to folders are not followed.
-
-    Raises:
-        OSError: a folder cannot be listed.
-    """
-    images, passed_over = list[str](), list[str]()
-    for parent, below, names in os.walk(folder, onerror=_refuse):
-        seen = [name for name in below if not name.startswith(".")]
-        entered = [name for name in seen if recursive and not _is_link(parent, name)]
-        left = [f"{name}/" for name in seen if name not in entered]
-        for name in (*names, *left):
-            if name.startswith("."):
-                continue
-            relative = Path(parent, name).relative_to(folder).as_posix()
-            if has_image_name(name) and name not in left:
-                images.append(relative)
-            else:
-                passed_over.append(relative + "/" * (name in left))
-        # Changed in place: this is how os.walk is told where to go.
-        below[:] = entered
-    return Listing(tuple(sorted(images)), tuple(sorted(passed_over)))
-
-
-def describe_passed_over(names: Sequence[str]) -> str:
-    """How many files and folders were passed over, and the first few by name."""
-    folders = sum(name.endswith("/") for name in names)
-    counts = [(len(names) - folders, "file"), (folders, "folder")]
-    what = " and ".join(
-        f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts if count
-    )
-    return f"{what} passed over: {first_few(names)}"
-
-
-def first_few(names: Sequence[str]) -> str:
-    """The first names, as they can be printed, and whether there are more."""
-    more = ", ..." if len(names) > NAMES_SHOWN else ""
-    return ", ".join(map(printable, names[:NAMES_SHOWN])) + more
-
-
-def printable(name: str) -> str:
-    """A file's name in UTF-8, with the bytes that are none as escapes."""
-    return name.encode(errors="backslashreplace").decode()
+    root: Path
+    images: list[Path]
+    files: list[Path]
+    folders: list[Path]
 
 
 def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
@@ -113,30 +80,19 @@ def find_images(where: Sequence[str], *, recursive: bool = False) -> ImageFiles:
         ValueError: nothing of that name, or nowhere an image.
         OSError: a folder cannot be listed.
     """
-    found, passed_over = set[Path](), set[Path]()
-    roots = list[Path]()
-    for each in where:
-        root, paths, others = _look(each, recursive=recursive)
-        roots.append(root)
-        found.update(paths)
-        passed_over.update(others)
-    root = Path(os.path.commonpath(roots)) if roots else Path()
-    # What another place names is not passed over.
-    left = sorted(
-        _relative(path, root) + "/" * path.is_dir()
-        for path in passed_over - found
-        if path not in roots
-    )
+    looks = [_look(each, recursive=recursive) for each in where]
+    found = {path for look in looks for path in look.images}
+    root = Path(os.path.commonpath([look.root for look in looks])) if looks else Path()
+    passed_over = _passed_over(where, looks, root)
     if not found:
         below = "" if recursive else ", or --recursive to look in folders below"
-        beside = f" ({describe_passed_over(left)})" if left else ""
+        beside = passed_over._replace(places=()).describe()
         raise ValueError(
             f"find_images: there is no image in {', '.join(where) or 'nothing'}"
-            f"{beside}; give a folder with files named "
+            f"{beside and f' ({beside})'}; give a folder with files named "
             f"{' '.join(sorted(SUFFIXES))}{below}."
         )
-    names = sorted(_relative(path, root) for path in found)
-    return ImageFiles(root, tuple(names), tuple(left))
+    return ImageFiles(root, _names(found, root), passed_over)
 
 
 def read_image(
@@ -193,37 +149,37 @@ def pixel_count(path: Path) -> int:
     return 0
 
 
-def _look(
-    where: str, *, recursive: bool
-) -> tuple[Path, Iterable[Path], Iterable[Path]]:
-    """The root that `where` stands for, images, and what else is there; absolute."""
+def _look(where: str, *, recursive: bool) -> _Look:
     path = Path(os.path.abspath(Path(where).expanduser()))
     if path.is_dir():
-        listed = list_folder(path, recursive=recursive)
-        images_there, others = ([path / name for name in names] for names in listed)
-        return path, images_there, others
+        return _Look(path, *walk(path, recursive=recursive))
     if path.exists():
-        return path.parent, [path], []
+        return _Look(path.parent, [path], [], [])
     if not glob.has_magic(where):
         raise ValueError(
             f"find_images: there is no {where}; give a folder, a file, or a pattern in "
             "quotes such as 'parts/*.png'."
         )
-    fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
-    matches = map(Path, glob.glob(str(path), recursive=True))
-    return fixed, [match for match in matches if not match.is_dir()], []
+    look = _Look(
+        next(up for up in path.parents if not glob.has_magic(str(up))), [], [], []
+    )
+    for match in map(Path, glob.glob(str(path), recursive=True)):
+        (look.folders if match.is_dir() else look.images).append(match)
+    return look
 
 
-def _is_link(parent: str, name: str) -> bool:
-    return os.path.islink(os.path.join(parent, name))
+def _passed_over(
+    where: Sequence[str], looks: Sequence[_Look], root: Path
+) -> PassedOver:
+    """What no place has given although it lies in one."""
+    found = {path for look in looks for path in look.images}
+    entered = {up for path in found for up in path.parents}
+    return PassedOver(
+        _names({path for look in looks for path in look.files} - found, root),
+        _names({path for look in looks for path in look.folders} - entered, root),
+        tuple(each for each, look in zip(where, looks, strict=True) if not look.images),
+    )
 
 
-def _refuse(error: OSError) -> None:
-    raise OSError(
-        f"list_folder: cannot list {error.filename} ({error.strerror}); give the right "
-        "to read it, or another folder."
-    ) from error
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _names(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(root).as_posix() for path in paths))

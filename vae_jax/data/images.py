@@ -137,6 +137,16 @@ def resize(
         ValueError: the shorter side is below 32 pixels or a quarter of `size`.
     """
     height, width, _ = pixels.shape
+    refuse_small(height, width, size, name=name)
+    return stretch(pixels, size)
+
+
+def refuse_small(height: int, width: int, size: int, *, name: str) -> None:
+    """Refuses an image too small for a network at `size` pixels, whole or in tiles.
+
+    Raises:
+        ValueError: the shorter side is below 32 pixels or a quarter of `size`.
+    """
     smallest = smallest_side(size)
     if min(height, width) < smallest:
         raise ValueError(
@@ -144,7 +154,6 @@ def resize(
             f"{size} pixels needs; give images of at least {smallest} pixels a side "
             "or choose a smaller image size."
         )
-    return stretch(pixels, size)
 
 
 def stretch(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vae_jax.data.folder import first_few, has_image_name, list_folder
+from vae_jax.data.listing import first_few, has_image_name, list_folder
 from vae_jax.spelling import did_you_mean
 
 GOOD = "good"

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from vae_jax.data import images
 from vae_jax.data.concurrency import all_or_told
-from vae_jax.data.folder import printable, read_bytes
+from vae_jax.data.folder import read_bytes
 from vae_jax.data.layout import GOOD, CategoryFiles, Entry, is_training_image
 from vae_jax.data.masks import read_mask
 from vae_jax.data.prepared import combine
+from vae_jax.spelling import printable
 
 
 class _Seen(NamedTuple):
@@ -69,10 +70,12 @@ def _look(files: CategoryFiles, entry: Entry) -> _Seen:
 
 
 def _read(files: CategoryFiles, name: str) -> bytes:
-    if printable(name) != name:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
         raise ValueError(
             f"prepare: the name of {printable(name)} is not UTF-8; rename it."
-        )
+        ) from error
     return read_bytes("prepare", files.folder / name, name=name)
 
 

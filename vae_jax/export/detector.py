@@ -1,10 +1,8 @@
 """Loads a detector from its file, and runs it."""
 
 import dataclasses
-import hashlib
 import io
-import json
-import zipfile
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,18 @@ from jax import export
 from jaxtyping import Array, Bool, Float, Shaped
 
 from vae_jax.calibration import Calibration, image_threshold
+from vae_jax.export import archive
+from vae_jax.export.archive import METADATA, PROGRAM, WEIGHTS
+from vae_jax.export.metadata import read_metadata
 
 Maps = Float[np.ndarray, "image size size"]
 HostImages = Shaped[np.ndarray, "image size size channel"]
 
-FORMAT = "vae_jax detector"
-FORMAT_VERSION = 1
-PROGRAM, METADATA, CHECK = "program.bin", "metadata.json", "check.json"
-WEIGHTS = "weights/"
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""By the version of numpy's format."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # metadata cannot be hashed
@@ -103,71 +105,32 @@ def load_detector(path: str | Path, *, batch_size: int = 32) -> Detector:
         batch_size: images that the device takes at a time; 1 for the shortest delay.
 
     Raises:
-        ValueError: the file is no detector, damaged, of a newer format, or not for this
-            version of jax or this platform.
+        ValueError: the file is no detector, damaged or malformed in whatever way, of a
+            newer format, or not for this version of jax or this platform.
         OSError: there is no such file, or it may not be read.
     """
     if batch_size < 1:
         raise ValueError(
             f"load_detector: batch_size must be at least 1 image, got {batch_size}."
         )
-    files = _read_files(path)
-    metadata = _read_metadata(path, files)
-    _check_digests(path, files, metadata["sha256"])
-    exported = _read_program(path, files[PROGRAM], metadata["exported_with"]["jax"])
-    weights = {
-        name.removeprefix(WEIGHTS).removesuffix(".npy"): jnp.asarray(
-            np.load(io.BytesIO(content), allow_pickle=False)
-        )
-        for name, content in files.items()
-        if name.startswith(WEIGHTS)
-    }
-    run = jax.jit(exported.call)
-    return Detector(
-        metadata,
-        Calibration.from_dict(metadata["calibration"]),
-        batch_size,
-        lambda images: run(weights, images),
-    )
-
-
-def _read_files(path: str | Path) -> dict[str, bytes]:
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return {name: archive.read(name) for name in archive.namelist()}
-        # Damaged bytes make zipfile raise nearly anything.
-        except Exception as error:
-            raise _damaged(path, " ".join(str(error).split())) from error
-
-
-def _read_metadata(path: str | Path, files: Mapping[str, bytes]) -> dict[str, Any]:
-    metadata = json.loads(files.get(METADATA, b"{}"))
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"load_detector: {path} is an archive but no detector; give the "
-            "detector.zip that a run has written."
-        )
-    if metadata["format_version"] > FORMAT_VERSION:
-        raise ValueError(
-            f"load_detector: {path} has format {metadata['format_version']}, and this "
-            f"vae_jax reads up to {FORMAT_VERSION}; update vae_jax."
-        )
-    return metadata | {"check": json.loads(files.get(CHECK, b"null"))}
-
-
-def _check_digests(
-    path: str | Path, files: Mapping[str, bytes], digests: Mapping[str, str]
-) -> None:
-    for name, digest in digests.items():
-        if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
-            raise _damaged(path, f"{name} is not what was exported")
-
-
-def _read_program(path: str | Path, program: bytes, version: str) -> export.Exported:
+    parts = archive.read_parts(path)
+    metadata = read_metadata(path, parts)
+    archive.check_digests(path, parts, metadata["sha256"])
     try:
-        exported = export.deserialize(bytearray(program))
+        known = Calibration.from_dict(metadata["calibration"])
     except ValueError as error:
+        raise archive.damaged(path, f"{METADATA}: {error}") from error
+    program = _read_program(path, parts[PROGRAM], metadata["exported_with"]["jax"])
+    weights = _read_weights(path, parts, _weights_of(path, program, metadata["image"]))
+    run = jax.jit(program.call)
+    return Detector(metadata, known, batch_size, lambda images: run(weights, images))
+
+
+def _read_program(path: str | Path, content: bytes, version: str) -> export.Exported:
+    try:
+        program = export.deserialize(bytearray(content))
+        program.mlir_module()  # what it does is read only then
+    except Exception as error:  # a cut one gives struct.error, and others more
         reason = " ".join(str(error).split())
         raise ValueError(
             f"load_detector: {path} was exported with jax {version} and cannot be read "
@@ -175,16 +138,83 @@ def _read_program(path: str | Path, program: bytes, version: str) -> export.Expo
             "again."
         ) from error
     platform = export.default_export_platform()
-    if platform not in exported.platforms:
+    if platform not in program.platforms:
         raise ValueError(
-            f"load_detector: {path} was exported for {', '.join(exported.platforms)}, "
+            f"load_detector: {path} was exported for {', '.join(program.platforms)}, "
             f"and this process runs on {platform}; set JAX_PLATFORMS=cpu."
         )
-    return exported
+    return program
 
 
-def _damaged(path: str | Path, reason: str) -> ValueError:
-    return ValueError(
-        f"load_detector: {path} is no detector, or was damaged or cut short "
-        f"({reason}); copy or export it again."
+def _weights_of(
+    path: str | Path, program: export.Exported, image: Mapping[str, int]
+) -> dict[str, Any]:
+    """The shapes and types of the weights that the program is called with.
+
+    Raises:
+        ValueError: it does not map weights and such images to maps.
+    """
+    side = image["size"]
+    try:
+        (weights, images), named = jax.tree.unflatten(program.in_tree, program.in_avals)
+        (maps,) = program.out_avals
+        count, *shape = images.shape
+        is_sound = (
+            isinstance(weights, dict)
+            and not named
+            and export.is_symbolic_dim(count)
+            and shape == [side, side, image["channels"]]
+            and maps.shape == (count, side, side)
+            and images.dtype == maps.dtype == np.float32
+        )
+    except (AttributeError, TypeError, ValueError):
+        is_sound = False
+    if not is_sound or side < 1 or image["channels"] not in (1, 3):
+        raise archive.damaged(
+            path,
+            f"{PROGRAM} does not make maps of any number of images of the size and "
+            f"channels {reprlib.repr(dict(image))} of {METADATA}",
+        )
+    return weights
+
+
+def _read_weights(
+    path: str | Path, parts: Mapping[str, bytes], wanted: Mapping[str, Any]
+) -> dict[str, Array]:
+    """The arrays that the program wants, of which the headers are believed only then.
+
+    Raises:
+        ValueError: one is missing, left over, or of another shape, type or length.
+    """
+    found = {name for name in parts if name.startswith(WEIGHTS)}
+    if found != {f"{WEIGHTS}{name}.npy" for name in wanted}:
+        raise archive.damaged(path, f"{WEIGHTS} is not what {PROGRAM} is called with")
+    weights = {}
+    for name, want in wanted.items():
+        file = f"{WEIGHTS}{name}.npy"
+        if not _is_array_of(parts[file], want):
+            raise archive.damaged(
+                path, f"{file} is no array of {want.dtype} {list(want.shape)}"
+            )
+        values = np.load(io.BytesIO(parts[file]), allow_pickle=False)
+        weights[name] = jnp.asarray(values.view(want.dtype))
+    return weights
+
+
+def _is_array_of(content: bytes, want: Any) -> bool:
+    """Whether it is a whole file of numpy, of that shape and type; by its header."""
+    file = io.BytesIO(content)
+    try:
+        read_header = _HEADERS[np.lib.format.read_magic(file)]
+        shape, _, dtype = read_header(file)
+    except (KeyError, ValueError):
+        return False
+    # numpy writes a type that it does not know, such as bfloat16, as so many bytes.
+    unknown = np.dtype(f"V{want.dtype.itemsize}")
+    written = unknown if want.dtype.kind == "V" else want.dtype
+    rest = len(content) - file.tell()
+    return (shape, dtype, rest) == (
+        want.shape,
+        written,
+        want.size * want.dtype.itemsize,
     )

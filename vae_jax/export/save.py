@@ -19,26 +19,18 @@ from jaxtyping import Array, PyTree
 
 import vae_jax
 from vae_jax.calibration import Calibration
-from vae_jax.export.detector import (
-    CHECK,
-    FORMAT,
-    FORMAT_VERSION,
-    METADATA,
-    PROGRAM,
-    WEIGHTS,
-    Detector,
-    HostImages,
-    Maps,
-    load_detector,
-)
+from vae_jax.export.archive import CHECK, METADATA, PROGRAM, WEIGHTS
+from vae_jax.export.detector import Detector, HostImages, Maps, load_detector
+from vae_jax.export.metadata import FORMAT, FORMAT_VERSION
 
 MapFunction = Callable[[Any, Array], Array]
 """From a tree of weights and float32 images in [0, 1] to maps [batch size size]."""
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _MEANING = {
-    "input": "8-bit images, gray or RGB, resized to size x size whatever their aspect, "
-    "with an antialiased triangle filter (PIL's BILINEAR); divided by 255 inside",
+    "input": "8-bit images, gray or RGB, upright by their EXIF orientation, resized to "
+    "size x size whatever their aspect, with an antialiased triangle filter (PIL's "
+    "BILINEAR); divided by 255 inside; vae_jax.data.images reads and resizes files so",
     "map": "raw anomaly map: higher is more anomalous, and maps of images compare",
     "score": "of an image: the highest value of its map",
     "threshold": "an image or a pixel is marked where its score reaches the threshold",

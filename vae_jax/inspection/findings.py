@@ -1,6 +1,7 @@
 """What is found in an image: its row in a table, and what all rows come to."""
 
 import collections
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vae_jax.calibration import Calibration
+from vae_jax.data import folder
 from vae_jax.inspection.ledger import Row
 from vae_jax.inspection.marking import LEVELS, PICTURES, Marks
 from vae_jax.inspection.plan import Calibrated, Plan
@@ -68,8 +70,7 @@ KINDS = {
     "height": int,
     "width": int,
     "tiles": int,
-    "bytes": int,
-    "modified_ns": int,
+    "sha256": str,
     "error": str,
 }
 MEANINGS = {
@@ -82,8 +83,7 @@ MEANINGS = {
     "(1 + all of them)",
     "marked_share": "of the pixels of the map, reach the pixel threshold",
     "tiles": "into which the image was cut; 1 if it was seen whole",
-    "bytes": "of the file",
-    "modified_ns": "last change of the file, in nanoseconds since 1970",
+    "sha256": "of the bytes of the file, by which it is told whether it has changed",
     "error": "why there is no result",
 }
 
@@ -98,32 +98,19 @@ _TOLD = (
 )
 """Fields of a finding that are columns of the table."""
 
-FileState = tuple[int, int]
-"""Bytes and time of the last change."""
-
-
-def state_of(path: Path) -> FileState | None:
-    """By which a change is noticed; None if the file is not there."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
-
 
 def make_row(
     found: Inspected | Failed,
-    state: FileState | None,
     *,
     calibration: Calibration,
     image_threshold: float,
 ) -> Row:
     """The row of an image; of one that failed, the name and the reason."""
     row = dict.fromkeys(KINDS) | {"image": found.name}
-    row["bytes"], row["modified_ns"] = state or (None, None)
     if isinstance(found, Failed):
         return row | {"error": found.reason}
     judged = judge(found, calibration, threshold=image_threshold)
+    row["sha256"] = found.sha256
     row["verdict"] = "anomalous" if judged.is_anomalous else "normal"
     told = judged._asdict()
     return row | {name: told[name] for name in _TOLD}
@@ -135,12 +122,23 @@ def is_done(row: Row, root: Path, marks: Marks) -> bool:
     An image that is no longer there keeps its result.
     """
     name = row["image"]
-    unchanged = (row["bytes"], row["modified_ns"]), None
     return (
         row["error"] is None
-        and state_of(root / name) in unchanged
         and all(marks.file(kind, name).exists() for kind in PICTURES)
+        and (not os.path.exists(root / name) or _digest(root / name) == row["sha256"])
     )
+
+
+def _digest(path: Path) -> str | None:
+    """Of the file's bytes; None if it cannot be read, of which the reader says why.
+
+    Another file may have its size, and its time of the last change.
+    """
+    try:
+        encoded = folder.read_bytes("inspect", path, name=str(path))
+        return hashlib.sha256(encoded).hexdigest()
+    except ValueError:
+        return None
 
 
 def count(rows: Iterable[Row]) -> dict[str, int]:

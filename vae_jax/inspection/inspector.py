@@ -1,5 +1,6 @@
 """Images through a detector, one finding after the other."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vae_jax.inspection.findings import Finding
 from vae_jax.inspection.plan import Calibrated, make_plan
 from vae_jax.inspection.settings import Settings
 from vae_jax.inspection.stream import Failed, look_at
+from vae_jax.spelling import printable
 
 
 def inspect(
@@ -25,7 +27,7 @@ def inspect(
         detector: from `detection.fit` or `export.load_detector`.
         paths: folders, files, or patterns such as `parts/*.tif`. Of a folder the files
             named like images are taken, of any size from a quarter of the detector's,
-            and of any depth.
+            and of any depth; of what is passed over a warning tells.
         settings: thresholds and tiles; by default those of `Settings()`.
 
     Raises:
@@ -34,6 +36,8 @@ def inspect(
     """
     settings = settings or Settings()
     files = folder.find_images(paths_of(paths), recursive=settings.recursive)
+    if beside := files.passed_over.describe():
+        warnings.warn(f"inspect: passed over {printable(beside)}.", stacklevel=2)
     plan = make_plan(settings, detector, root=files.root)
 
     def found() -> Iterator[Finding | Failed]:

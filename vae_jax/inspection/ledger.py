@@ -50,6 +50,7 @@ class Ledger:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
             _refuse_other(settings, folder)
+            self._refuse_other_columns()
         self._summary.unlink(missing_ok=True)  # it is there once all is done
         with _appears_whole(folder / "settings.json") as file:
             json.dump(settings, file, indent=2)
@@ -90,6 +91,16 @@ class Ledger:
                 file.write(",\n    " if number else "\n    ")
                 json.dump(row, file, allow_nan=False)
             file.write("\n  ]\n}\n")
+
+    def _refuse_other_columns(self) -> None:
+        with _open(self._path, "r") as file:
+            found = next(csv.reader(file), [])
+        if found != list(self._kinds):
+            raise ValueError(
+                f"Ledger: {self._path} must have the columns {', '.join(self._kinds)}, "
+                f"got {', '.join(found) or 'none'}; give another folder, or "
+                "--overwrite to start anew."
+            )
 
     def _write(self, file: IO[str], row: Row) -> None:
         csv.writer(file).writerow([row[column] for column in self._kinds])

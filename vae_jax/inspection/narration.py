@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from vae_jax.data.folder import PassedOver
 from vae_jax.inspection.plan import Calibrated, Thresholds
 from vae_jax.inspection.settings import Settings
 from vae_jax.inspection.stream import Failed, Inspected
+from vae_jax.spelling import printable
 
 
 def announce(
@@ -29,6 +31,12 @@ def announce(
         f"{pixel:.4g} on ({settings.pixel_threshold}: "
         f"{known.pixels.rate_at(pixel):.2%} of theirs are)"
     )
+
+
+def say_passed_over(passed_over: PassedOver) -> None:
+    """Says what lies among the images and is not taken for one."""
+    if told := passed_over.describe():
+        say(f"passed over: {printable(told)}")
 
 
 def say(text: str) -> None:
@@ -52,12 +60,7 @@ def progress(
             rate = done / (time.perf_counter() - start)
             bar.update(task, completed=done, description=f"{rate:.3g} images/s")
             if isinstance(found, Failed):
-                text = f"failed: {_printable(found.reason)}"
+                text = f"failed: {printable(found.reason)}"
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
 
         yield show
-
-
-def _printable(text: str) -> str:
-    """On one line, whatever names of files are made of."""
-    return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -128,8 +130,14 @@ def make_plan(
             map_scale=_scale(low, top, MAP_HEADROOM),
             colours=_scale(middle, high, COLOUR_HEADROOM),
         )
-    bits = _data_of(detector).get("bits", 16)
-    return Plan(detector, root, thresholds, marks, *cut(settings, detector), bits=bits)
+    return Plan(
+        detector,
+        root,
+        thresholds,
+        marks,
+        *cut(settings, detector),
+        bits=_bits_of(detector),
+    )
 
 
 def cut(settings: Settings, detector: Calibrated) -> tuple[Tiles | None, int]:
@@ -143,12 +151,7 @@ def cut(settings: Settings, detector: Calibrated) -> tuple[Tiles | None, int]:
         return None, 0
     side, whole_up_to = settings.tile, 0
     if side == "auto":
-        native_size = _data_of(detector).get("native_size")
-        if native_size is None:
-            raise ValueError(
-                "--tile auto: this detector does not say how large its training images "
-                "were; give a side in pixels."
-            )
+        native_size = _native_size_of(detector)
         side, whole_up_to = min(native_size), math.floor(1.5 * max(native_size))
     least = smallest_side(detector.image_size)
     if side < least:
@@ -164,9 +167,36 @@ def cut(settings: Settings, detector: Calibrated) -> tuple[Tiles | None, int]:
     return Tiles(side, overlap), whole_up_to
 
 
-def _data_of(detector: Calibrated) -> dict[str, Any]:
+def _data_of(detector: Calibrated) -> Mapping[str, Any]:
     """What the detector says of its training images; nothing where others made it."""
-    return detector.metadata.get("about", {}).get("data", {})
+    data = detector.metadata.get("about", {}).get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
+def _bits_of(detector: Calibrated) -> int:
+    bits = _data_of(detector).get("bits", 16)
+    if type(bits) is not int or not 8 <= bits <= 16:
+        raise ValueError(
+            f"the detector says that its images use {reprlib.repr(bits)} bits, not a "
+            "whole number from 8 to 16; export it again."
+        )
+    return bits
+
+
+def _native_size_of(detector: Calibrated) -> Sequence[int]:
+    size = _data_of(detector).get("native_size")
+    if size is None:
+        raise ValueError(
+            "--tile auto: this detector does not say how large its training images "
+            "were; give a side in pixels."
+        )
+    is_pair = isinstance(size, list | tuple) and len(size) == 2
+    if not is_pair or not all(type(side) is int and side > 0 for side in size):
+        raise ValueError(
+            "--tile auto: this detector says that its training images were "
+            f"{reprlib.repr(size)} pixels, not a height and a width; give a side."
+        )
+    return size
 
 
 def _scale(low: float, high: float, headroom: float) -> Scale:

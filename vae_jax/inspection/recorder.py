@@ -1,6 +1,5 @@
 """An inspection on disk: pictures and a row of each image, continued after a kill."""
 
-import collections
 import contextlib
 import hashlib
 import time
@@ -21,6 +20,7 @@ from vae_jax.inspection.marking import PICTURES
 from vae_jax.inspection.plan import Plan, make_plan
 from vae_jax.inspection.settings import Settings
 from vae_jax.inspection.stream import Inspected, Seconds, look_at
+from vae_jax.spelling import printable
 
 ARTIFACT = "detector.zip"
 
@@ -33,6 +33,8 @@ class Outcome(NamedTuple):
     """Images that are "normal" and "anomalous", and that "failed"."""
     speed: dict[str, Any]
     """Of what this call did: "images", "seconds" and where these went."""
+    passed_over: folder.PassedOver = folder.PassedOver()
+    """What lay among the images and was not taken for one."""
 
 
 def record(
@@ -56,8 +58,8 @@ def record(
         out: folder for the results, outside those of images.
         settings: thresholds and tiles; by default those of `Settings()`.
         batch_size: images, or tiles, that the device gets at a time.
-        overwrite: do everything anew; else what has a result and did not change keeps
-            it.
+        overwrite: do everything anew; else an image that has a result keeps it, unless
+            the bytes of its file have changed.
         progress: whether thresholds, a bar and failures are told on stderr.
 
     Raises:
@@ -96,13 +98,15 @@ def record(
         todo = [name for name in files.names if name not in ledger.names]
         if progress:
             narration.announce(settings, detector, plan.thresholds, todo=len(todo))
+            narration.say_passed_over(files.passed_over)
         speed = _fill(ledger, plan, todo, detector, progress=progress)
         counts = findings.count(ledger.rows())
         ledger.finish(
             {"counts": counts, "settings": made_with, "speed": speed}
+            | {"passed_over": files.passed_over._asdict()}
             | findings.about(settings, detector, plan, marks)
         )
-    return Outcome(out, counts, speed)
+    return Outcome(out, counts, speed, files.passed_over)
 
 
 def find_artifact(checkpoint: Path) -> Path:
@@ -130,12 +134,14 @@ def find_artifact(checkpoint: Path) -> Path:
 
 def describe(outcome: Outcome) -> str:
     """What was found, how fast, and where it lies."""
-    _, counts, speed = outcome
+    counts, speed = outcome.counts, outcome.speed
     lines = [
         f"{counts['normal'] + counts['anomalous']} images inspected: "
         f"{counts['anomalous']} anomalous, {counts['normal']} normal; "
         f"{counts['failed']} could not be read."
     ]
+    if beside := outcome.passed_over.describe():
+        lines.append(f"Passed over: {printable(beside)}.")
     if speed["images"]:
         stages = ", ".join(
             f"{stage} {1000 * seconds / speed['images']:.0f} ms"
@@ -184,13 +190,6 @@ def _fill(
     progress: bool,
 ) -> dict[str, Any]:
     """Inspects and notes every image; returns how fast that was."""
-    states = collections.deque[findings.FileState | None]()
-
-    def noted() -> Iterator[str]:
-        for name in names:  # its state before it is read: a later change is seen
-            states.append(findings.state_of(plan.root / name))
-            yield name
-
     work, inspected = np.zeros(3), 0
     if names:
         # Compiled before the clock starts.
@@ -198,11 +197,10 @@ def _fill(
         detector.maps(np.zeros((1, size, size, channels), np.uint8))
     with _quiet_decoders(), narration.progress(len(names), enabled=progress) as show:
         start = time.perf_counter()
-        for found in look_at(plan, noted()):
+        for found in look_at(plan, names):
             ledger.add(
                 findings.make_row(
                     found,
-                    states.popleft(),
                     calibration=detector.calibration,
                     image_threshold=plan.thresholds.image,
                 )

@@ -6,6 +6,7 @@ read the next and write the one before.
 
 import collections
 import errno
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,8 @@ class Inspected(NamedTuple):
     """What was found in one image, whose pictures, if any are wanted, are drawn."""
 
     name: str
+    sha256: str
+    """Of the bytes of the file, as they were read."""
     score: float
     marked_share: float
     """Of the pixels, reach the threshold."""
@@ -59,6 +62,7 @@ class Failed(NamedTuple):
 
 class _Loaded(NamedTuple):
     name: str
+    sha256: str
     pixels: UInt8[np.ndarray, "height width channel"]
     whole: UInt8[np.ndarray, "size size channel"] | None
     """At the model's size; None for an image that is to be cut."""
@@ -145,12 +149,19 @@ def _read(plan: Plan, name: str) -> _Loaded | Failed:
     size, channels = plan.detector.image_size, plan.detector.channels
     try:
         path = plan.root / name
-        pixels = folder.read_image(path, channels=channels, bits=plan.bits)
-        is_cut = plan.tiles and max(pixels.shape[:2]) > plan.whole_up_to
-        whole = None if is_cut else images.resize(pixels, size, name=name)
+        encoded = folder.read_bytes("read_image", path, name=str(path))
+        pixels = images.decode(
+            encoded, channels=channels, name=str(path), bits=plan.bits
+        )
+        # Tiles, too: they would be reflections of a few pixels.
+        height, width, _ = pixels.shape
+        images.refuse_small(height, width, size, name=name)
+        is_cut = plan.tiles and max(height, width) > plan.whole_up_to
+        whole = None if is_cut else images.stretch(pixels, size)
     except ValueError as error:
         return Failed(name, str(error))
-    return _Loaded(name, pixels, whole, time.perf_counter() - start)
+    digest = hashlib.sha256(encoded).hexdigest()
+    return _Loaded(name, digest, pixels, whole, time.perf_counter() - start)
 
 
 def _map(plan: Plan, read: Sequence[_Loaded | Failed]) -> list[_Mapped | Failed]:
@@ -207,7 +218,8 @@ def _write(plan: Plan, mapped: _Mapped | Failed) -> Inspected | Failed:
     if isinstance(mapped, Failed):
         return mapped
     start = time.perf_counter()
-    (name, pixels, _, read_seconds), values, score, tiles, map_seconds = mapped
+    loaded, values, score, tiles, map_seconds = mapped
+    name, digest, pixels, _, read_seconds = loaded
     if not (np.isfinite(score) and np.isfinite(values).all()):
         return Failed(name, f"inspect: the map of {name} has NaN or infinite values.")
     threshold, size = plan.thresholds.pixel, pixels.shape[:2]
@@ -224,4 +236,4 @@ def _write(plan: Plan, mapped: _Mapped | Failed) -> Inspected | Failed:
     seconds = Seconds(read_seconds, map_seconds, time.perf_counter() - start)
     kept = values.copy() if plan.marks is None else None  # of its batch
     share = float(mask.mean())
-    return Inspected(name, score, share, height, width, tiles, seconds, kept)
+    return Inspected(name, digest, score, share, height, width, tiles, seconds, kept)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 import zipfile
 
 import jax
@@ -15,8 +16,8 @@ from experiments import mvtec
 from experiments.localisation.deployment import deploy, describe
 from experiments.localisation.fit import Fit
 from experiments.localisation.prepare import prepare
-from vae_jax import detection, models
-from vae_jax.calibration import usual_area, usual_level
+from vae_jax import detection, inspection, models
+from vae_jax.calibration import NormalScores, usual_area, usual_level
 from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection import DEFAULT_METHOD, make_maps
@@ -146,9 +147,8 @@ def test_without_other_normal_images_there_is_no_found_rate(
 def test_few_held_out_images_promise_what_they_can(row, folder):
     known = load_detector(folder / "detector.zip").calibration
     assert usual_level(known) == 0.05
-    few = dataclasses.replace(
-        known, images=dataclasses.replace(known.images, count=4, ranks=(0, 1, 2, 3))
-    )
+    scores = NormalScores(4, (0, 1, 2, 3), known.images.values[:4])
+    few = dataclasses.replace(known, images=scores)
     assert usual_level(few) == 0.2
 
 
@@ -163,20 +163,26 @@ def test_the_file_says_how_it_was_made_and_not_where(row, folder, settings, trai
     assert b"secret" not in (folder / "detector.zip").read_bytes()
 
 
-@pytest.mark.parametrize("brightness", [None, 255])
-def test_the_consumer_in_the_documentation(
-    row, folder, data, pytestconfig, monkeypatch, capsys, brightness
-):
+@pytest.fixture(scope="module")
+def program(pytestconfig):
+    """The Python in the documentation."""
     text = (pytestconfig.rootpath / "docs" / "deploy.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(block.strip().splitlines()) <= 20
+    return block
+
+
+@pytest.mark.parametrize("brightness", [None, 255])
+def test_the_program_in_the_documentation(
+    row, folder, data, program, monkeypatch, capsys, brightness
+):
     pixels = data.validation[0, ..., 0].copy()
     if brightness is not None:
         pixels[::2, ::2] = brightness
     Image.fromarray(pixels).resize((48, 40)).save(folder / "part.png")
     monkeypatch.chdir(folder)
     names: dict = {}
-    exec(block, names)
+    exec(program, names)
     assert row["image_threshold"] == names["normals"].conformal_threshold(0.05)
     verdict, score, p_value = capsys.readouterr().out.split()
     assert verdict == ("normal" if brightness is None else "anomalous")
@@ -186,3 +192,34 @@ def test_the_consumer_in_the_documentation(
         assert mask.size == (48, 40)
         # A normal image may show regions, but small ones.
         assert np.asarray(mask).any() or verdict == "normal"
+
+
+def odd_photos():
+    """On its side by its metadata; 16 bits; a palette of which a colour is clear."""
+    gray = texture(1, seed=4)[0, ..., 0].repeat(2, 0)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
+        "turned": (Image.fromarray(gray), {"exif": turned}),
+        "wide": (Image.fromarray(gray.astype(np.uint16) * 257), {}),
+        "palette": (Image.fromarray(gray).convert("P"), {"transparency": 100}),
+        "RGBA": (Image.fromarray(gray).convert("RGBA"), {}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["turned", "wide", "palette", "RGBA"])
+def test_the_program_in_the_documentation_finds_what_an_inspection_finds(
+    row, folder, program, monkeypatch, tmp_path, kind
+):
+    image, options = odd_photos()[kind]
+    image.save(tmp_path / "part.png", **options)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "detector.zip", tmp_path)
+    names: dict = {}
+    exec(program, names)
+    (found,) = inspection.inspect(names["detector"], "part.png")
+    assert float(names["score"]) == found.score
+    assert names["p_value"] == found.p_value
+    with Image.open("mask.png") as mask:
+        assert mask.size == (found.width, found.height)
+        assert (found.width > found.height) == (kind == "turned")
