@@ -41,7 +41,8 @@ overlap: share of a defect found at a threshold set on normal images.
 val.: on artificial defects pasted on held-out normal images; not of baselines with a
 network of their own, which see images of another size.
 chosen: of some of our maps, the one with the best val. AUPRO + IoU in its category.
-official, repro2021: at a batch of one, so that maps of all images compare.
+official, repro2021: at a batch of one, so that maps of all images compare; the authors'
+code cannot run on one image, whose axis it squeezes away.
 All maps are raw; every pixel of every test image counts."""
 
 Published = Callable[[str], Sequence[Row]]

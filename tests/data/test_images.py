@@ -2,6 +2,7 @@ import io
 import re
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -230,8 +231,20 @@ def test_files_of_8_bits_and_formats_that_know_their_white_are_as_they_are():
     )
 
 
-def test_of_several_pages_the_first_is_taken():
-    pages = [Image.new("L", (3, 2), value) for value in (7, 8)]
+@pytest.mark.parametrize("kind", ["tiff", "gif", "webp", "png"])
+@pytest.mark.parametrize(
+    "read", [images.read_header, partial(images.decode, channels=1), images.bits_used]
+)
+def test_several_images_in_a_file_are_refused(read, kind):
+    """A defect on the second page would not be seen."""
+    pages = [Image.new("L", (40, 40), value) for value in (7, 200)]
+    encoded = saved(pages[0], kind, save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match=r": a\.tif holds several images, .*save each"):
+        read(encoded, name="a.tif")
+
+
+def test_beside_a_thumbnail_the_image_is_taken():
+    pages = [Image.new("L", (3, 2), 7), Image.new("L", (2, 1), 8)]
     encoded = saved(pages[0], "tiff", save_all=True, append_images=pages[1:])
     np.testing.assert_array_equal(images.decode(encoded, channels=1, name="x"), 7)
 

@@ -564,3 +564,14 @@ def test_a_hundred_million_pixels_take_less_extra_memory_than_the_input():
     print(measured)
     assert measured["extra"] < 1.2 * measured["input"]
     assert measured["auroc"] == pytest.approx(0.5, abs=2e-3)
+
+
+def test_no_area_exceeds_one_however_few_the_scores():
+    masks = np.zeros((3, 16, 16), bool)
+    masks[:2, 3:6, 3:9] = True
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        levels = rng.integers(0, rng.integers(2, 5), masks.shape)
+        found.append(metrics.aupro(levels + 2 * rng.random() * masks, masks))
+    assert max(found) == 1.0

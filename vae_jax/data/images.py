@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from vae_jax.data.opening import (
     FORMATS,
     WIDE_COLOUR,
+    SeveralImagesError,
     load_image,
     open_image,
     raw_mode,
@@ -37,7 +38,7 @@ def decode(
 
     Palettes are looked up, 16-bit values are scaled to 8 bits, floating-point gray in
     [0, 1] too, the EXIF orientation is applied and an alpha channel is dropped. Of
-    several pages the first is taken.
+    pages of several sizes the first is taken, as the others are thumbnails.
 
     Args:
         encoded: the bytes of the file.
@@ -47,8 +48,8 @@ def decode(
             2**bits - 1, and so is what lies above.
 
     Raises:
-        ValueError: the bytes are no whole image, or values whose range is not known;
-            the message begins with `name`.
+        ValueError: the bytes are no whole image, several images, or values whose range
+            is not known; the message begins with `name`.
     """
     if channels not in (1, 3):
         raise ValueError(f"decode: channels must be 1 or 3, got {channels}.")
@@ -232,7 +233,7 @@ def one_line(function: str, name: str) -> Iterator[None]:
     """Turns whatever a decoder says of broken bytes into one line with the name."""
     try:
         yield
-    except _OutOfRangeError as error:
+    except (_OutOfRangeError, SeveralImagesError) as error:
         raise ValueError(f"{function}: {name} {error}") from error
     except Exception as error:  # decoders raise anything, down to IndexError
         reason = " ".join(str(error).split()) or type(error).__name__

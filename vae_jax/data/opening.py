@@ -16,10 +16,27 @@ WIDE_COLOUR = re.compile("RGBA?;16[BLN]")
 """PIL's names for how values lie in a file: big-endian, little, as in memory."""
 
 
+class SeveralImagesError(ValueError):
+    """A file holds more than one image, and only one would be seen."""
+
+
 def open_image(encoded: bytes) -> ImageFile.ImageFile:
-    """A file of one of `FORMATS`, of which the pixels are not read yet."""
+    """A file of one of `FORMATS`, of which the pixels are not read yet.
+
+    Raises:
+        SeveralImagesError: it holds several of one size. Others are thumbnails.
+    """
     opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
     assert isinstance(opened, ImageFile.ImageFile)
+    if getattr(opened, "is_animated", False):
+        size = opened.size
+        opened.seek(1)
+        if opened.size == size:
+            raise SeveralImagesError(
+                "holds several images, of which one alone would be seen; save each as "
+                "a file."
+            )
+        opened.seek(0)
     return opened
 
 
