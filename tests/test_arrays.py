@@ -55,3 +55,15 @@ def test_a_choice_is_one_of_the_literals():
     wanted = r"^mmd: kernel must be one of gaussian, imq, got 'rbf'\.$"
     with pytest.raises(ValueError, match=wanted):
         arrays.require_choice("mmd", "kernel", "rbf", choices)
+
+
+@pytest.mark.parametrize("index", [[0, 3], [-1], [[1], [7]]])
+def test_an_index_outside_is_refused_where_it_is_known(index):
+    with pytest.raises(ValueError, match=r"^somebody: place must be from 0 to 2, got"):
+        arrays.require_index("somebody", "place", jnp.array(index), 3)
+
+
+def test_an_index_inside_or_traced_passes():
+    arrays.require_index("somebody", "place", jnp.array([[0], [2]]), 3)
+    arrays.require_index("somebody", "place", jnp.zeros((0,), int), 3)
+    jax.jit(lambda i: arrays.require_index("somebody", "place", i, 3))(jnp.array(5))

@@ -71,6 +71,19 @@ def require_scalar(function: str, **numbers: Any) -> None:
             )
 
 
+def require_index(function: str, name: str, index: Any, number: int) -> None:
+    """Raises a ValueError from `function` if an index is known to be outside.
+
+    JAX would clamp it, or make a row of zeros.
+    """
+    host = known(index)
+    if host is not None and host.size and not 0 <= host.min() <= host.max() < number:
+        outside = host[(host < 0) | (host >= number)][0]
+        raise ValueError(
+            f"{function}: {name} must be from 0 to {number - 1}, got {outside}."
+        )
+
+
 def require_choice(function: str, name: str, value: Any, choices: Any) -> None:
     """Raises a ValueError from `function` unless `value` is one of the `Literal`'s."""
     if value not in (accepted := get_args(choices)):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from vae_jax.arrays import require_choice
+from vae_jax.arrays import require_choice, require_index
 from vae_jax.data import dsprites
 from vae_jax.data.factors import FactorGrid, GridImages
 
@@ -45,7 +45,11 @@ class FactorImages:
 
         A variant's colour or noise is drawn from the place and `key`; without a key it
         is always the same.
+
+        Raises:
+            ValueError: a place is outside of the grid, as far as that is known.
         """
+        require_index("FactorImages.images", "index", index, self.grid.size)
         stored = self.stored[index]
         if stored.ndim > 2:
             return stored.astype(jnp.float32) / 255

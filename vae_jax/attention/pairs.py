@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from vae_jax.arrays import require_choice
+from vae_jax.arrays import require_choice, require_index
 from vae_jax.attention.gradients import Variables, forward_pass, require_pixels
 from vae_jax.attention.inputs import require_inputs
 from vae_jax.attention.rules import PAPER, Rule, channel_weights, combine
@@ -28,7 +28,8 @@ class Explained(NamedTuple):
     maps: Callable[
         [Int[Array, "batch chosen"]], Float[Array, "batch chosen rows columns"]
     ]
-    """Maps of the latents that are chosen for each image by number."""
+    """Maps of the latents that are chosen for each image by number; a ValueError says
+    which is none."""
 
 
 def explained_forward(
@@ -90,9 +91,9 @@ def explained_forward(
         return combine(rule, weights, passed.activation, size)
 
     def maps(chosen: Array) -> Array:
-        cotangents = jax.nn.one_hot(
-            chosen, passed.value.shape[1], dtype=passed.value.dtype
-        )
+        latents = passed.value.shape[1]
+        require_index("explained_forward", "chosen latents", chosen, latents)
+        cotangents = jax.nn.one_hot(chosen, latents, dtype=passed.value.dtype)
         return jax.vmap(map_of, in_axes=1, out_axes=1)(cotangents)
 
     return Explained(passed.output, passed.state, maps)

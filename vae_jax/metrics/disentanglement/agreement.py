@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vae_jax.arrays import require_choice
+from vae_jax.arrays import known, require_choice
 from vae_jax.metrics.disentanglement.checks import Unchecked, checked_kl
-from vae_jax.metrics.disentanglement.factors import known
 from vae_jax.metrics.disentanglement.scaling import average_ranks, standardised
 
 Similarity = Literal["lasso", "spearman"]

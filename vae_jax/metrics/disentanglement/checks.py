@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vae_jax.arrays import known
 from vae_jax.metrics.disentanglement.factors import (
     Factors,
     Split,
     constant_factor,
-    known,
     split_classes,
 )
 

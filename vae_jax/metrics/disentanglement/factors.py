@@ -10,11 +10,11 @@ import math
 from typing import NamedTuple, TypeAlias
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Real
 
+from vae_jax.arrays import known
 from vae_jax.metrics.disentanglement.scaling import is_constant
 
 Codes: TypeAlias = Float[Array | np.ndarray, "example latent"]
@@ -147,11 +147,6 @@ def _whole(values: np.ndarray) -> Int[np.ndarray, "example factor"]:
         f"labelled: classes must be whole numbers, got {got}; number the values of "
         "each factor by np.unique(values, return_inverse=True)[1]."
     )
-
-
-def known(values: Array | np.ndarray) -> np.ndarray | None:
-    """The same on the host, or None inside a trace, where they are not known yet."""
-    return None if isinstance(values, jax.core.Tracer) else np.asarray(values)
 
 
 def constant_factor(classes: Real[Array | np.ndarray, "n factor"]) -> int | None:
