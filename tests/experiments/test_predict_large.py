@@ -57,19 +57,25 @@ def artifact(tmp_path_factory):
     return write_artifact(path, maps_of, variables, size=128)
 
 
+BETWEEN = """
+import resource, subprocess, sys
+status = subprocess.run([sys.executable, "-m", "experiments.predict", *sys.argv[1:]])
+print(status.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+"""A process counts the memory of the one that started it as its own, and that of these
+tests may be large: so a small one stands between."""
+
+
 def predict(*args: str) -> tuple[int, str, int]:
     """Exit status, what was said, and the most memory in bytes, of a process."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "experiments.predict", *args],
+    done = subprocess.run(
+        [sys.executable, "-c", BETWEEN, *args],
         env=AS_A_USER,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, usage.ru_maxrss * 1024
+    )
+    status, most = map(int, done.stdout.split()[-2:])
+    return status, done.stderr, most
 
 
 KINDS = [
