@@ -74,7 +74,9 @@ KINDS = {
     "error": str,
 }
 MEANINGS = {
-    "image": "name below the folder of images; maps/NAME.png and so on belong to it",
+    "image": "name below the folder of images; maps/NAME.png and so on belong to it. "
+    "In results.csv control characters and backslashes are escapes as in Python, and "
+    "./ precedes what spreadsheets would take for a formula",
     "verdict": "anomalous if the score reaches the image threshold, else normal",
     "score": "raw: the highest value of the raw map; with tiles, of all their maps",
     "calibrated_score": "from 0 to 1, alike for all detectors: the place of the score "
