@@ -1,6 +1,10 @@
-import pytest
+import os
 
-from vae_jax.spelling import did_you_mean, printable
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_jax.spelling import did_you_mean, from_cell, printable, to_cell
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,29 @@ def test_the_nearest_name_is_hinted_at_if_it_is_near(name, hint):
 )
 def test_what_shows_nothing_is_shown_as_an_escape(text, shown):
     assert printable(text) == (text if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("a/b c.png", None),
+        ("a=b-c@d.png", None),
+        ("=cmd|' /C calc'!A0", "./=cmd|' /C calc'!A0"),
+        (" =1", "./ =1"),
+        ("\uff1d1", "./\uff1d1"),
+        ("\t=1", r"\t=1"),
+        ("./a", "././a"),
+        ("a\\nb\n", r"a\\nb\n"),
+    ],
+)
+def test_a_cell_is_no_formula(name, cell):
+    assert to_cell(name) == (name if cell is None else cell)
+
+
+@given(st.text() | st.binary().map(os.fsdecode))
+def test_a_cell_gives_the_name_back(name):
+    cell = to_cell(name)
+    assert from_cell(cell) == name
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert cell.splitlines() in ([], [cell])
+    cell.encode()

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from vae_jax.spelling import printable
+
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
@@ -127,7 +129,7 @@ def _stop(
     if not isinstance(error, ValueError | OSError | FloatingPointError):
         # Not one that we expect: its name helps, and so would its traceback.
         reason = f"{type(error).__name__}: {reason}"
-    reason = blame(reason.splitlines()[0])
+    reason = blame(printable(reason.splitlines()[0]))
     line = f"error: {reason} (VAE_JAX_TRACEBACK=1 shows where)"
     if distributed:
         # The others wait for this process; without its goodbye they end too.

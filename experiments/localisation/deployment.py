@@ -7,7 +7,7 @@ from experiments.localisation.fit import Fit
 from experiments.localisation.prepare import Prepared
 from experiments.localisation.score import Row
 from vae_jax import calibration, detection
-from vae_jax.calibration import usual_area, usual_level
+from vae_jax.calibration import LEVEL, usual_area, usual_level
 from vae_jax.detection import HostImages, HostMaps
 from vae_jax.export import Detector
 from vae_jax.software import versions
@@ -45,11 +45,11 @@ def deploy(prepared: Prepared, network: Fit, normal_maps: HostMaps) -> Row:
 
 
 def thresholds_and_rates(detector: Detector, good: HostImages) -> Row:
-    """The usual thresholds: the false alarms they stand for, and those on other images.
+    """The usual thresholds: the false alarms promised, and those on other images.
 
-    `good` are normal images that had no part in training or calibration. The nominal
-    rate of the pixels is that of the calibration images, at the threshold from which
-    none of these shows a region of 0.1 % of an image.
+    `good` are normal images that had no part in training or calibration. Of pixels
+    nothing is promised: their threshold is the one from which no calibration image
+    shows a region of 0.1 % of it, and the rate is that of the pixels of these images.
     """
     known = detector.calibration
     level, area = usual_level(known), usual_area(detector.image_size)
@@ -57,9 +57,9 @@ def thresholds_and_rates(detector: Detector, good: HostImages) -> Row:
     row = {
         "calibration_images": known.images.count,
         "image_threshold": image,
-        "image_rate": level,
+        "promised_image_rate": level,
         "pixel_threshold": pixel,
-        "pixel_rate": known.pixels.rate_at(pixel),
+        "calibration_pixel_rate": known.pixels.rate_at(pixel),
         "minimum_area": area,
         "held_out_images": len(good),
     }
@@ -74,19 +74,24 @@ def thresholds_and_rates(detector: Detector, good: HostImages) -> Row:
 
 
 def describe(row: Row) -> str:
-    """The figures of `deploy` in a line or two, nominal beside found."""
+    """The figures of `deploy` in a line or two, what is promised beside what is found.
+
+    Found are counts: 0 % of one image would reassure, and tell next to nothing.
+    """
+    level, others = row["promised_image_rate"], row["held_out_images"]
+    few = f" (so few images cannot promise {LEVEL:.0%})" if level > LEVEL else ""
     found = "no other normal image to compare with"
-    if row["held_out_images"]:
+    if others:
+        alarms = round(row["held_out_image_rate"] * others)
         found = (
-            f"{row['held_out_image_rate']:.1%} of {row['held_out_images']} other "
-            f"normal images reach it, {100 * row['held_out_pixel_rate']:.2g}% of their "
-            "pixels"
+            f"of {others} other normal images {alarms} reach it, and "
+            f"{100 * row['held_out_pixel_rate']:.2g}% of their pixels"
         )
     return (
         f"{row['file']}: {row['method']}, {row['bytes'] / 1e6:.1f} MB, "
-        f"{row['largest_difference']:.0e} from the live maps. Thresholds for "
-        f"{row['image_rate']:.1%} false alarms, {100 * row['pixel_rate']:.2g}% of "
-        f"normal pixels, from {row['calibration_images']} normal images: {found}."
+        f"{row['largest_difference']:.0e} from the live maps. Its image threshold, "
+        f"from {row['calibration_images']} normal images, promises at most {level:.1%} "
+        f"false alarms{few}, its pixel threshold nothing; {found}."
     )
 
 

@@ -84,7 +84,7 @@ def test_plain_values_of_another_type(known, junk):
 
 
 def test_a_threshold_that_is_no_number_has_no_rate(known):
-    with pytest.raises(ValueError, match=r"rate_at: .* got NaN"):
+    with pytest.raises(ValueError, match=r"count_at: .* got NaN"):
         known.images.rate_at(math.nan)
     with pytest.raises(ValueError, match=r"held_out_rate: .* got NaN"):
         held_out_rate(np.ones(3), math.nan)

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from vae_jax.calibration import from_normal_maps, image_threshold, pixel_threshold
+from vae_jax.calibration import (
+    from_normal_maps,
+    image_threshold,
+    pixel_threshold,
+    promised_rate,
+)
 
 
 def calibrated(count, *, side=10):
@@ -80,3 +85,31 @@ def test_no_such_rule(rule, threshold):
     with pytest.raises(ValueError, match=r"a rule is .*, got") as error:
         threshold(rule, calibrated(20))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "rate"),
+    [
+        ("auto", 0.05),
+        ("conformal:0.01", 0.01),
+        ("rate:0", None),
+        ("quantile:1", None),
+        ("50", None),
+        (50.0, None),
+    ],
+)
+def test_only_conformal_rules_promise_something_of_new_images(rule, rate):
+    assert promised_rate(rule, calibrated(99)) == rate
+
+
+@pytest.mark.parametrize("count", [1, 3, 18, 19])
+def test_what_so_few_promise_is_not_what_they_show(count):
+    """No held-out image reaches the threshold, and yet 1 of count + 1 new ones may."""
+    known = calibrated(count)
+    assert known.images.count_at(image_threshold("auto", known)) == 0
+    assert promised_rate("auto", known) == pytest.approx(1 / (count + 1))
+
+
+def test_a_rule_that_does_not_exist_promises_nothing():
+    with pytest.raises(ValueError, match="a rule is"):
+        promised_rate("often", calibrated(3))

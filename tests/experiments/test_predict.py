@@ -196,6 +196,23 @@ def test_a_name_that_is_no_text_is_a_name(config, parts, capsys):
     assert summary(config)["speed"]["images"] == 0
 
 
+def test_odd_names_are_harmless_in_the_table_and_on_the_terminal(config, parts, capsys):
+    names = ["=1+1.png", "@a.png", "+a.png", "-a.png", "\x1b[31mred\t.png"]
+    for name in names:
+        Image.new("L", (50, 40), 200).save(parts / name)
+    (parts / "\x1b[2Jbroken.png").write_text("no image")
+    assert main(config) == 3
+    said = capsys.readouterr()
+    assert r"\x1b[2Jbroken.png is truncated" in said.err
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    cells = set(rows(config))
+    assert cells.isdisjoint(names)
+    assert {"./=1+1.png", "./@a.png", "./+a.png", "./-a.png"} < cells
+    assert {*names} < {row["image"] for row in summary(config)["images"]}
+    assert main(config) == 3
+    assert summary(config)["speed"]["images"] == 0
+
+
 def test_an_image_on_its_side_is_inspected_upright(config, parts):
     exif = Image.Exif()
     exif[0x0112] = 6

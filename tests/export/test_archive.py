@@ -67,13 +67,29 @@ def test_two_files_of_one_name(packed):
         b"",
         b"no array",
         written(np.zeros(2, np.float32)),
-        written(np.float64(2)),
+        written(np.array("2")),
+        written(np.zeros((), "f4,f4")),
+        written(np.int32(2)),
+        written(np.float16(2)),
         written(np.float32(2)) + b"0000",
         written(np.float32(2))[:-1],
         written(np.array([{}]), allow_pickle=True),
         written(np.zeros(0, np.float32)).replace(b"(0,), ", b"(9999999999999,), "),
     ],
-    ids=["none", "empty", "text", "shape", "type", "long", "cut", "pickle", "endless"],
+    ids=[
+        "none",
+        "empty",
+        "text",
+        "shape",
+        "words",
+        "records",
+        "integer",
+        "half",
+        "long",
+        "cut",
+        "pickle",
+        "endless",
+    ],
 )
 def test_weights_are_what_the_program_is_called_with(packed, content):
     assert "weights/" in refusal(packed({GAIN: content}, signed=True))
@@ -148,3 +164,24 @@ def test_weights_of_half_precision_are_kept(tmp_path):
         about={},
     )
     np.testing.assert_array_equal(detector.maps(images), maps)
+
+
+def test_weights_of_64_bits_are_those_of_a_program_of_32(packed):
+    path = packed({GAIN: written(np.float64(2))}, signed=True)
+    images = np.full((1, SIDE, SIDE, 1), 255, np.uint8)
+    np.testing.assert_array_equal(load_detector(path).maps(images), 2)
+
+
+def test_a_program_of_64_bits_says_what_it_needs(packed):
+    with jax.enable_x64(True):
+        wide = {"gain": jax.ShapeDtypeStruct((), jnp.float64)}
+
+        def function(weights, images):
+            return first(weights, images).astype(jnp.float32)
+
+        other = jax_export.export(jax.jit(function), platforms=["cpu"])(wide, SQUARES)
+    changes = {"program.bin": bytes(other.serialize()), GAIN: written(np.float64(2))}
+    path = packed(changes, signed=True)
+    assert "set JAX_ENABLE_X64=1" in refusal(path)
+    with jax.enable_x64(True):
+        assert load_detector(path).channels == 1

@@ -58,6 +58,26 @@ def test_a_name_that_is_no_text_comes_back(tmp_path):
     assert names_in(tmp_path) == {name}
 
 
+def test_names_are_no_formulas_and_no_control_characters_in_the_table(tmp_path):
+    """In the table alone: in JSON they are what they are."""
+    names = ["=1+1.png", "@a.png", "-2/b.png", "a;=1.png", "\x1b[2J\r\n.png", "\udcff"]
+    names += ["./=2.png", "\\n.png"]
+    with opened(tmp_path) as ledger:
+        for name in names:
+            ledger.add(row(name, None, error=f"decode: {name} is no image"))
+        assert [each["image"] for each in ledger.rows()] == names
+        ledger.finish({"count": len(names)})
+    content = (tmp_path / "results.csv").read_bytes().decode("utf-8")
+    lines = content.split("\n")
+    assert [line.split(",")[0] for line in lines[1:-1]] == [
+        *('"./=1+1.png"', '"./@a.png"', '"./-2/b.png"', '"a;=1.png"'),
+        *(r'"\x1b[2J\r\n.png"', r'"\udcff"', '"././=2.png"', r'"\\n.png"'),
+    ]
+    assert content.replace("\n", "").isprintable()
+    found = json.loads((tmp_path / "results.json").read_text())["images"]
+    assert [each["image"] for each in found] == names
+
+
 @pytest.mark.parametrize("lost", range(1, 11))
 def test_a_row_that_a_kill_cut_short_is_dropped_and_the_others_stay(tmp_path, lost):
     with opened(tmp_path) as ledger:
@@ -75,7 +95,7 @@ def test_a_row_is_on_disk_once_it_is_added(tmp_path):
     with opened(tmp_path) as ledger:
         ledger.add(row("a", 0.25))
         text = (tmp_path / "results.csv").read_text()
-        assert text == "image,score,tiles,error\na,0.25,1,\n"
+        assert text == '"image","score","tiles","error"\n"a",0.25,1,""\n'
 
 
 def test_rows_that_are_not_valid_are_dropped(tmp_path):

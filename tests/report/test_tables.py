@@ -27,6 +27,14 @@ def test_csv_has_one_column_for_each_key_of_any_row(tmp_path):
     assert rows[2]["extra"] == "1"
 
 
+def test_text_in_a_csv_is_no_formula(tmp_path):
+    """The name of a category is that of a folder, which anybody may have named."""
+    rows = [{"category": "=1+1", "aupro": -0.5}, {"category": "\x1bscrew"}]
+    report.write_csv(Path(tmp_path) / "rows.csv", rows)
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines == ["category,aupro", "./=1+1,-0.5", r"\x1bscrew,"]
+
+
 def test_json_is_replaced_whole_or_not_at_all(tmp_path):
     path = Path(tmp_path) / "results.json"
     report.write_json(path, {"a": 1})

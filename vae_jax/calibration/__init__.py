@@ -12,14 +12,17 @@ from vae_jax.calibration.known import (
     held_out_rate,
 )
 from vae_jax.calibration.rules import (
+    LEVEL,
     MINIMUM_DEFECT_SHARE,
     image_threshold,
     pixel_threshold,
+    promised_rate,
     usual_area,
     usual_level,
 )
 
 __all__ = [
+    "LEVEL",
     "MINIMUM_DEFECT_SHARE",
     "Calibration",
     "NormalScores",
@@ -27,6 +30,7 @@ __all__ = [
     "held_out_rate",
     "image_threshold",
     "pixel_threshold",
+    "promised_rate",
     "usual_area",
     "usual_level",
 ]

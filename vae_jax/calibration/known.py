@@ -64,10 +64,13 @@ class NormalScores:
 
     def rate_at(self, threshold: float) -> float:
         """The share of the scores that reaches `threshold`; if not known, the most."""
-        _as_numbers("rate_at", np.array(threshold))
+        return self.count_at(threshold) / self.count
+
+    def count_at(self, threshold: float) -> int:
+        """How many of the scores reach `threshold`; if not known, the most."""
+        _as_numbers("count_at", np.array(threshold))
         first = bisect.bisect_left(self.values, threshold)
-        below = self.ranks[first - 1] + 1 if first else 0
-        return (self.count - below) / self.count
+        return self.count - (self.ranks[first - 1] + 1 if first else 0)
 
     def calibrated(self, scores: Scores) -> Scores:
         """Raw scores on a scale from 0 to 1 that means the same for every detector.

@@ -9,6 +9,7 @@ from vae_jax.calibration.known import Calibration
 
 _IMAGE = "image_threshold (--image-threshold)"
 _PIXEL = "pixel_threshold (--pixel-threshold)"
+_IMAGE_RULES = "conformal", "rate", "quantile"
 
 LEVEL = 0.05
 """Of the usual image threshold, where there are enough held-out images for it."""
@@ -20,6 +21,21 @@ Bergmann et al. 2019 do not state their areas."""
 def usual_level(known: Calibration) -> float:
     """5 %, or the least that so many normal images can promise."""
     return max(LEVEL, known.smallest_level)
+
+
+def promised_rate(rule: str | float, known: Calibration) -> float | None:
+    """The most of new normal images that `image_threshold` of the rule calls anomalous.
+
+    Conformal rules and auto promise it; others, set by the held-out images or by hand,
+    promise nothing of new ones: None.
+    """
+    if rule == "auto":
+        return usual_level(known)
+    match _split(_IMAGE, rule, *_IMAGE_RULES):
+        case "conformal", level:
+            return level
+        case _:
+            return None
 
 
 def usual_area(image_size: int) -> int:
@@ -39,7 +55,7 @@ def image_threshold(rule: str | float, known: Calibration) -> float:
     """
     if rule == "auto":
         return known.conformal_threshold(usual_level(known))
-    match _split(_IMAGE, rule, "conformal", "rate", "quantile"):
+    match _split(_IMAGE, rule, *_IMAGE_RULES):
         case "conformal", level:
             return known.conformal_threshold(level)
         case "rate", rate:

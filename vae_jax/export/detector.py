@@ -197,7 +197,15 @@ def _read_weights(
                 path, f"{file} is no array of {want.dtype} {list(want.shape)}"
             )
         values = np.load(io.BytesIO(parts[file]), allow_pickle=False)
-        weights[name] = jnp.asarray(values.view(want.dtype))
+        if values.dtype.kind == "V":
+            values = values.view(want.dtype)
+        weights[name] = jnp.asarray(values)
+        if weights[name].dtype != want.dtype:
+            raise ValueError(
+                f"load_detector: {path} was exported with weights of {want.dtype}, "
+                "which jax has here switched off; set JAX_ENABLE_X64=1, or export "
+                "again without."
+            )
     return weights
 
 
@@ -209,12 +217,13 @@ def _is_array_of(content: bytes, want: Any) -> bool:
         shape, _, dtype = read_header(file)
     except (KeyError, ValueError):
         return False
-    # numpy writes a type that it does not know, such as bfloat16, as so many bytes.
-    unknown = np.dtype(f"V{want.dtype.itemsize}")
-    written = unknown if want.dtype.kind == "V" else want.dtype
+    if dtype.kind in "biufc":
+        # Of a program without 64 bits the weights may have them, and are cut.
+        is_type = want.dtype in (dtype, jax.dtypes.canonicalize_dtype(dtype))
+    else:
+        # A type that numpy does not know, such as bfloat16, is written as raw bytes.
+        is_type = want.dtype.kind == "V" and dtype == np.dtype(
+            f"V{want.dtype.itemsize}"
+        )
     rest = len(content) - file.tell()
-    return (shape, dtype, rest) == (
-        want.shape,
-        written,
-        want.size * want.dtype.itemsize,
-    )
+    return is_type and shape == want.shape and rest == want.size * dtype.itemsize

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from vae_jax.calibration import Calibration
+from vae_jax.calibration import Calibration, promised_rate
 from vae_jax.data import folder
 from vae_jax.inspection.ledger import Row
 from vae_jax.inspection.marking import LEVELS, PICTURES, Marks
@@ -74,7 +74,9 @@ KINDS = {
     "error": str,
 }
 MEANINGS = {
-    "image": "name below the folder of images; maps/NAME.png and so on belong to it",
+    "image": "name below the folder of images; maps/NAME.png and so on belong to it. "
+    "In results.csv control characters and backslashes are escapes as in Python, and "
+    "./ precedes what spreadsheets would take for a formula",
     "verdict": "anomalous if the score reaches the image threshold, else normal",
     "score": "raw: the highest value of the raw map; with tiles, of all their maps",
     "calibrated_score": "from 0 to 1, alike for all detectors: the place of the score "
@@ -86,6 +88,12 @@ MEANINGS = {
     "sha256": "of the bytes of the file, by which it is told whether it has changed",
     "error": "why there is no result",
 }
+
+RULES = (
+    "promised_rate: at most this share of new normal images, or of their tiles where "
+    "they are cut, is called anomalous; null: nothing is promised of them, as nothing "
+    "is of pixels. held_out: what was found in the images that set the thresholds"
+)
 
 _TOLD = (
     "score",
@@ -151,6 +159,7 @@ def about(
     settings: Settings, detector: Calibrated, plan: Plan, marks: Marks
 ) -> dict[str, Any]:
     """What a reader of results.json needs to know of its numbers."""
+    known = detector.calibration
     low, high = marks.map_scale
     seen = "resized whole, as in training"
     if plan.tiles:
@@ -162,7 +171,11 @@ def about(
         "rules": {
             "image_threshold": settings.image_threshold,
             "pixel_threshold": settings.pixel_threshold,
-            "held_out_images": detector.calibration.images.count,
+            "promised_rate": promised_rate(settings.image_threshold, known),
+            "held_out_images": known.images.count,
+            "held_out_images_anomalous": known.images.count_at(plan.thresholds.image),
+            "held_out_pixel_rate": known.pixels.rate_at(plan.thresholds.pixel),
+            "meaning": RULES,
         },
         "maps": {
             "low": low,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from vae_jax.spelling import from_cell, to_cell
+
 Row = dict[str, Any]
 
 KEY = "image"
@@ -17,7 +19,9 @@ KEY = "image"
 class Ledger:
     """results.csv, with what it was made with beside it in settings.json.
 
-    A row is on disk once it is added. Opened again, the rows that `is_valid` stay.
+    A row is on disk once it is added. Opened again, the rows that `is_valid` stay. Text
+    is written so that spreadsheets may open it, see `spelling.to_cell`; in JSON it is
+    what it is.
 
     Args:
         folder: is made if need be.
@@ -103,11 +107,14 @@ class Ledger:
             )
 
     def _write(self, file: IO[str], row: Row) -> None:
-        csv.writer(file).writerow([row[column] for column in self._kinds])
+        cells = (row[column] for column in self._kinds)
+        # Text in quotes: for some spreadsheets it would end at a semicolon.
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow(to_cell(x) if isinstance(x, str) else x for x in cells)
 
     def _parse(self, record: list[str]) -> Row:
         return {
-            column: kind(text) if text else None
+            column: kind(from_cell(text)) if text else None
             for (column, kind), text in zip(self._kinds.items(), record, strict=True)
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from vae_jax.calibration import LEVEL, Calibration, promised_rate
 from vae_jax.data.folder import PassedOver
 from vae_jax.inspection.plan import Calibrated, Thresholds
 from vae_jax.inspection.settings import Settings
@@ -20,17 +21,32 @@ def announce(
 ) -> None:
     """Says how much there is to do and from which scores on what is called anomalous.
 
-    Beside each threshold, the share of held-out normal images, or pixels, above it.
+    Beside each threshold what it promises of new normal images, and how many held-out
+    ones reach it, which for few of them is none, and no promise.
     """
     known = detector.calibration
     image, pixel = thresholds
     say(
         f"{todo} images to inspect; an image is anomalous from {image:.4g} on "
-        f"({settings.image_threshold}: {known.images.rate_at(image):.2%} of "
-        f"{known.images.count} held-out normal images are), a pixel from "
-        f"{pixel:.4g} on ({settings.pixel_threshold}: "
-        f"{known.pixels.rate_at(pixel):.2%} of theirs are)"
+        f"({settings.image_threshold}: {_promise(settings, known)}; of "
+        f"{known.images.count} held-out ones {known.images.count_at(image)} are), a "
+        f"pixel from {pixel:.4g} on ({settings.pixel_threshold}: no promise of new "
+        f"ones; of those of held-out images {known.pixels.rate_at(pixel):.2%} are)"
     )
+
+
+def _promise(settings: Settings, known: Calibration) -> str:
+    """What the image threshold promises."""
+    rate = promised_rate(settings.image_threshold, known)
+    if rate is None:
+        return "no promise of new normal images"
+    which = "new normal images"
+    if settings.tile is not None:
+        which += ", or of their tiles where they are cut,"
+    promise = f"at most {100 * rate:.3g}% of {which} are"
+    if rate > LEVEL and settings.image_threshold == "auto":
+        promise += f", as so few held-out ones cannot promise {100 * LEVEL:g}%"
+    return promise
 
 
 def say_passed_over(passed_over: PassedOver) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vae_jax.spelling import to_cell
+
 Row = Mapping[str, Any]
 
 
@@ -50,13 +52,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Writes one line a row under the union of the rows' keys, in first-seen order."""
+    """Writes one line a row under the union of the rows' keys, in first-seen order.
+
+    Text is written as spreadsheets may open it, see `spelling.to_cell`.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(
         text, list(dict.fromkeys(key for row in rows for key in row))
     )
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(
+            {key: to_cell(x) if isinstance(x, str) else x for key, x in row.items()}
+        )
     write_text(path, text.getvalue())
 
 

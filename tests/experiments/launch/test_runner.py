@@ -107,6 +107,16 @@ def test_what_goes_wrong_in_a_tool_is_one_line(monkeypatch):
         runner.run_tool(refuse, Tool, ["--images", "a"])
 
 
+def test_a_name_in_what_goes_wrong_cannot_write_on_the_terminal(monkeypatch):
+    def refuse(tool):
+        raise ValueError("decode: \x1b[2J\udcff.png is no image")
+
+    monkeypatch.delenv("VAE_JAX_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        runner.run_tool(refuse, Tool, ["--images", "a"])
+    assert stopped.value.code.startswith(r"error: decode: \x1b[2J\udcff.png is no")
+
+
 @pytest.mark.parametrize("name", ["mvtec", "predict"])
 def test_help_whose_reader_has_left_says_nothing(name):
     command = [sys.executable, "-m", f"experiments.{name}", "--help"]

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from experiments import mvtec
-from experiments.localisation.deployment import deploy, describe
+from experiments.localisation.deployment import deploy, describe, thresholds_and_rates
 from experiments.localisation.fit import Fit
 from experiments.localisation.prepare import prepare
 from vae_jax import detection, inspection, models
-from vae_jax.calibration import NormalScores, usual_area, usual_level
+from vae_jax.calibration import NormalScores, from_normal_maps, usual_area, usual_level
 from vae_jax.data.augment import NONE
 from vae_jax.data.category import CategoryData, TestImages
 from vae_jax.detection import DEFAULT_METHOD, make_maps
@@ -99,12 +99,12 @@ def test_the_file_gives_the_maps_of_the_table(row, folder, data, trained):
 def test_rates_are_those_of_the_thresholds(row, folder, data, trained):
     _, _, normal_maps = trained
     assert row["calibration_images"] == HELD_OUT
-    assert row["image_rate"] == 0.05
+    assert row["promised_image_rate"] == 0.05
     reached = normal_maps.max((1, 2)) >= row["image_threshold"]
     assert reached.mean() <= 0.05
     assert row["minimum_area"] == usual_area(SIZE) == 1
     marked = (normal_maps >= row["pixel_threshold"]).mean()
-    assert marked <= row["pixel_rate"] <= marked + 1e-3
+    assert marked <= row["calibration_pixel_rate"] <= marked + 1e-3
     detector = load_detector(folder / "detector.zip")
     maps = detector.maps(data.test.images[:6])
     assert row["held_out_images"] == 6
@@ -121,9 +121,23 @@ def test_the_file_says_how_to_read_images(row, folder):
 
 def test_nominal_and_found_rates_are_told_side_by_side(row):
     text = describe(row)
-    assert "5.0% false alarms" in text
-    assert f"{row['held_out_image_rate']:.1%} of 6 other normal images" in text
+    assert "from 20 normal images, promises at most 5.0% false alarms, its" in text
+    reached = round(6 * row["held_out_image_rate"])
+    assert f"of 6 other normal images {reached} reach it" in text
     assert json.loads(json.dumps(row, allow_nan=False)) == row
+
+
+def test_what_one_image_promises_is_not_what_it_shows(row, folder, data):
+    """None of one image reaches the threshold, and every second new one may."""
+    detector = load_detector(folder / "detector.zip")
+    maps = detector.maps(data.validation[:1])
+    alone = dataclasses.replace(detector, calibration=from_normal_maps(maps))
+    rates = thresholds_and_rates(alone, data.test.images[:1])
+    assert rates["promised_image_rate"] == 0.5
+    text = describe(row | rates)
+    assert "at most 50.0% false alarms (so few images cannot promise 5%)" in text
+    assert "of 1 other normal images" in text
+    assert re.findall(r" 0\.0+%| 0%", text.split("pixel threshold")[0]) == []
 
 
 def test_without_other_normal_images_there_is_no_found_rate(
