@@ -1,5 +1,7 @@
 import functools
+import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +166,102 @@ def test_what_a_killed_save_left_is_ignored_and_removed(state, open_run):
         checkpoints.save(at(state, 2))
         checkpoints.wait()
         assert steps_on_disk(checkpoints) == [2]
+
+
+@pytest.fixture(scope="module")
+def two_kept(toy, tmp_path_factory):
+    """A run with a best checkpoint, of step 1, and a later one, of step 2."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    state = toy.new_state(data_mesh())
+    with Checkpoints(workdir, config=CONFIG, best_by="loss") as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(at(state, step), figures={"loss": float(step)})
+    return workdir
+
+
+@pytest.fixture
+def refused(two_kept, tmp_path, state):
+    """`refused(spoil)`: what is said of a copy that `spoil(folder)` has damaged."""
+
+    def restore(spoil):
+        shutil.copytree(two_kept, tmp_path / "run")
+        spoil(tmp_path / "run" / "checkpoints")
+        with (
+            pytest.raises(ValueError, match=r"checkpoints/\d is damaged") as error,
+            Checkpoints(tmp_path / "run", config=CONFIG, best_by="loss") as checkpoints,
+        ):
+            checkpoints.restore(state)
+        shutil.rmtree(tmp_path / "run")
+        return str(error.value)
+
+    return restore
+
+
+def test_a_flipped_bit_is_refused_in_whatever_file(two_kept, refused):
+    """A trained network with one other bit would load as if it were the one saved."""
+    step = two_kept / "checkpoints" / "2"
+    files = [path.relative_to(step) for path in step.rglob("*") if path.is_file()]
+    arrays = [file for file in files if file.parts[:2] == ("state", "ocdbt.process_0")]
+    assert arrays
+
+    def flip(path):
+        spoilt = bytearray(path.read_bytes())
+        spoilt[len(spoilt) // 2] ^= 4
+        path.write_bytes(spoilt)
+
+    for file in [*arrays, "state/_METADATA", "about/metadata", "digests.json"]:
+        said = refused(lambda folder, file=file: flip(folder / "2" / file))
+        assert f"is damaged ({'about' if 'about' in str(file) else 'state/'}" in said
+        assert said.endswith(
+            "Delete it to go on from step 1, or put a copy in its place."
+        )
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "file", ["about/metadata", "state/manifest.ocdbt", "digests.json"]
+)
+def test_what_is_missing_or_cut_is_one_line_of_ours(refused, file):
+    assert "damaged" in refused(lambda folder: (folder / "1" / file).unlink())
+    said = refused(lambda folder: (folder / "1" / file).write_bytes(b"{"))
+    assert "go on from step 2" in said
+    assert "\n" not in said
+
+
+def test_the_figures_by_which_the_best_is_chosen_are_checked(refused):
+    def note(text):
+        return lambda folder: (folder / "2" / "metrics" / "metrics").write_text(text)
+
+    for text in ('{"loss": 0.5}', "{"):
+        assert "2 is damaged (metrics/metrics holds other bytes" in refused(note(text))
+
+
+def test_the_only_one_damaged_means_a_new_start(refused):
+    def leave_one(folder):
+        shutil.rmtree(folder / "1")
+        (folder / "2" / "state" / "_METADATA").unlink()
+
+    assert refused(leave_one).endswith(
+        "2 is damaged (state/_METADATA is missing). Delete it to start anew, or put a "
+        "copy in its place."
+    )
+
+
+def test_what_was_saved_before_there_were_digests_still_loads(
+    two_kept, tmp_path, state
+):
+    shutil.copytree(two_kept, tmp_path / "run")
+    for step in (1, 2):
+        folder = tmp_path / "run" / "checkpoints" / str(step)
+        (folder / "digests.json").unlink()
+        about = json.loads((folder / "about" / "metadata").read_text())
+        del about["digests"]
+        (folder / "about" / "metadata").write_text(json.dumps(about))
+    with Checkpoints(tmp_path / "run", config=CONFIG, best_by="loss") as checkpoints:
+        assert int(checkpoints.restore(state).step) == 2
+        (folder / "state" / "manifest.ocdbt").unlink()
+        with pytest.raises(ValueError, match=r"2 is damaged .* go on from step 1"):
+            checkpoints.restore(state)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders on Linux")

@@ -1,11 +1,10 @@
-"""Checkpoints of state and configuration: atomic, asynchronous, refused if foreign."""
+"""Checkpoints: atomic, asynchronous, with digests; refused if foreign or damaged."""
 
 import contextlib
 import errno
 import json
 import logging
 import math
-import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,17 +12,12 @@ from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
-from jaxtyping import PyTree
-from orbax.checkpoint.checkpoint_managers import (
-    AnyPreservationPolicy,
-    BestN,
-    LatestN,
-)
 
+from vae_jax.train import digests
+from vae_jax.train.differences import describe, differences
+from vae_jax.train.manager import open_manager
 from vae_jax.train.sharding import is_primary
 from vae_jax.train.state import TrainState
-
-_SHOWN = 8  # differences listed in an error before "and more"
 
 
 class Checkpoints:
@@ -42,7 +36,8 @@ class Checkpoints:
 
     Raises:
         OSError: `workdir` cannot be written to.
-        ValueError: `workdir` is an address and not a mounted folder.
+        ValueError: `workdir` is an address and not a mounted folder, or the figures of
+            a checkpoint are damaged.
     """
 
     def __init__(
@@ -65,13 +60,20 @@ class Checkpoints:
         self._may_change = frozenset(may_change)
         self._best_by = best_by
         self._worst = math.inf if best_mode == "min" else -math.inf
+        self._saving = 0
         _check_writable(self.workdir)
         logging.getLogger("absl").addFilter(_is_not_raised_too)
-        self._manager = _Manager(
-            self.workdir / "checkpoints",
-            item_names=("state", "about"),
-            options=_options(best_by, best_mode),
-        )
+        try:
+            self._manager = open_manager(
+                self.workdir / "checkpoints",
+                items=("state", "about"),
+                best_by=best_by,
+                best_mode=best_mode,
+                before_commit=self._write_digests,
+            )
+        except ValueError as error:  # of figures that are no JSON
+            self._refuse_damaged(error)
+            raise
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -103,11 +105,17 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        about = {"config": self._config, "arrays": _describe(state)}
+        about = {
+            "config": self._config,
+            "arrays": describe(state),
+            "digests": digests.NAME,
+        }
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
         )
         with _one_line_disk_errors(self.workdir):
+            self._manager.wait_until_finished()
+            self._saving = step
             if not self._manager.save(
                 step, args=items, metrics=self._ranked(figures), force=True
             ):
@@ -125,18 +133,23 @@ class Checkpoints:
         its values are not read.
 
         Raises:
-            ValueError: The checkpoint is of another configuration, or of other arrays.
+            ValueError: A checkpoint that is kept is damaged, or this one is of another
+                configuration or of other arrays.
         """
         step = self.latest_step if step is None else step
         if step is None:
             return None
-        about = self._manager.restore(
-            step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
-        )["about"]
-        self._refuse_others(about, like, step)
+        # All that are kept: damage could make another one the best.
+        about = {kept: self._read_about(kept) for kept in self._manager.all_steps()}
+        self._refuse_others(about[step], like, step)
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        return self._manager.restore(step, args=items)["state"]
+        try:
+            return self._manager.restore(step, args=items)["state"]
+        except Exception as error:
+            if "digests" in about[step]:
+                raise  # the files are as they were written
+            raise self._damaged(step, _first_line(error)) from error
 
     def restore_best(self, like: TrainState) -> TrainState | None:
         """As `restore`, of the best step; the latest if none was saved with figures."""
@@ -168,84 +181,68 @@ class Checkpoints:
         # NaN compares with nothing and would push out the best checkpoint.
         return {self._best_by: value if math.isfinite(value) else self._worst}
 
+    def _write_digests(self) -> None:
+        """Called in the first process, when all have written and nothing has a name."""
+        # The name of what is unfinished, beside the step, is Orbax's affair.
+        for folder in (self.workdir / "checkpoints").iterdir():
+            if folder.name.partition(".")[0] == str(self._saving):
+                digests.write_digests(folder)
+
+    def _folder(self, step: int) -> Path:
+        return self.workdir / "checkpoints" / str(step)
+
+    def _read_about(self, step: int) -> dict[str, Any]:
+        """What was noted of a checkpoint, whose files must be as they were written.
+
+        Of one that was saved before there were digests, only this is read.
+        """
+        folder = self._folder(step)
+        items = ocp.args.Composite(about=ocp.args.JsonRestore())
+        try:
+            about = self._manager.restore(step, args=items)["about"]
+        except Exception as error:
+            raise self._damaged(step, f"about: {_first_line(error)}") from error
+        if "digests" in about or (folder / digests.NAME).exists():
+            found = digests.find_damage(folder)
+            if found:
+                raise self._damaged(step, found)
+        return about
+
+    def _refuse_damaged(self, error: Exception) -> None:
+        """Raises ValueError for the first damaged checkpoint, where `error` came of."""
+        for step in self._steps():
+            folder = self._folder(step)
+            if (folder / digests.NAME).exists() and (
+                found := digests.find_damage(folder)
+            ):
+                raise self._damaged(step, found) from error
+
+    def _steps(self) -> list[int]:
+        names = [path.name for path in (self.workdir / "checkpoints").iterdir()]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _damaged(self, step: int, found: str) -> ValueError:
+        others = [other for other in self._steps() if other != step]
+        then = f"go on from step {max(others)}" if others else "start anew"
+        return ValueError(
+            f"Checkpoints.restore: {self._folder(step)} is damaged ({found}). "
+            f"Delete it to {then}, or put a copy in its place."
+        )
+
     def _refuse_others(self, about: dict, like: TrainState, step: int) -> None:
-        folder = self.workdir / "checkpoints" / str(step)
-        config = _differences(about["config"], self._config, ignore=self._may_change)
+        folder = self._folder(step)
+        config = differences(about["config"], self._config, ignore=self._may_change)
         if config:
             raise ValueError(
                 f"Checkpoints.restore: {folder} is of another configuration "
                 f"({config}). Use another workdir, or that configuration."
             )
-        arrays = _differences(about["arrays"], _describe(like))
+        arrays = differences(about["arrays"], describe(like))
         if arrays:
             raise ValueError(
                 f"Checkpoints.restore: {folder} holds other arrays ({arrays}). "
                 "Use another workdir, or the model and optimiser that it was made with."
             )
-
-
-class _Manager(ocp.CheckpointManager):
-    """Orbax's manager, less a question whose answer it only counts.
-
-    The processes agree where to stop by the numbers of such questions, see
-    `train.interrupt`; others in between, from a thread of Orbax's too, would move that
-    place to where none of them ever asks.
-    """
-
-    def reached_preemption(self, step: int) -> bool:
-        """No: `fit` asks for itself, and saves and waits where the answer is yes."""
-        return False
-
-
-def _options(
-    best_by: str | None, best_mode: Literal["min", "max"]
-) -> ocp.CheckpointManagerOptions:
-    # Without the latest among the kept, a restart would go back to the best.
-    policies: list = [LatestN(1)]
-    best_fn = None
-    if best_by is not None:
-        best_fn = operator.itemgetter(best_by)
-        is_descending = best_mode == "min"  # the last of the sorted is kept
-        policies.append(BestN(get_metric_fn=best_fn, reverse=is_descending, n=1))
-    return ocp.CheckpointManagerOptions(
-        preservation_policy=AnyPreservationPolicy(policies),
-        best_fn=best_fn,
-        best_mode=best_mode,
-        enable_async_checkpointing=True,
-        cleanup_tmp_directories=True,
-    )
-
-
-def _describe(tree: PyTree) -> dict[str, str]:
-    """Type and shape of each leaf by its path: Orbax casts a wrong type in silence."""
-    return {
-        jax.tree_util.keystr(
-            path, simple=True, separator="."
-        ): f"{x.dtype}{list(x.shape)}"
-        for path, x in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, list) and any(isinstance(item, dict) for item in config):
-        config = {str(i): item for i, item in enumerate(config)}
-    if not isinstance(config, dict):
-        yield prefix, config
-        return
-    for name, value in config.items():
-        yield from _flatten(value, f"{prefix}.{name}" if prefix else name)
-
-
-def _differences(old: dict, new: dict, *, ignore: frozenset[str] = frozenset()) -> str:
-    """The fields that differ, as "name: old -> new, ..."; empty if none."""
-    olds, news = dict(_flatten(old)), dict(_flatten(new))
-    lines = [
-        f"{name}: {olds.get(name, 'absent')} -> {news.get(name, 'absent')}"
-        for name in dict.fromkeys([*olds, *news])
-        if name not in ignore and olds.get(name, "absent") != news.get(name, "absent")
-    ]
-    more = f", and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return ", ".join(lines[:_SHOWN]) + more
 
 
 def _check_writable(folder: Path) -> None:
@@ -281,9 +278,13 @@ def _one_line_disk_errors(workdir: Path) -> Iterator[None]:
         )
         if found is None and not isinstance(error, OSError):
             raise
-        reason = found[0] if found else (str(error) or repr(error)).splitlines()[0]
+        reason = found[0] if found else _first_line(error)
         raise OSError(
             getattr(error, "errno", None) or errno.EIO,
             f"Checkpoints: could not save to {workdir} ({reason}). "
             "The last complete checkpoint is untouched.",
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
