@@ -1,6 +1,10 @@
+import errno
 import hashlib
+import os
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from vae_jax.data import prepared
 
@@ -35,3 +39,26 @@ def test_hashes_are_of_contents_and_do_not_depend_on_the_order(tmp_path):
     assert prepared.hash_contents(dict(reversed(files.items()))) == found
     renamed = prepared.hash_contents({"b": files["a"], "a": files["b"]})
     assert renamed["sha256"] != found["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [
+        (
+            errno.ENOSPC,
+            r"\(No space left on device\); free some space, or give another",
+        ),
+        (errno.EACCES, r"\(Permission denied\); give another prepared_dir"),
+    ],
+)
+def test_space_is_asked_for_where_it_is_short(tmp_path, number, what):
+    def refuse(**_):
+        raise OSError(number, os.strerror(number))
+
+    builder = SimpleNamespace(
+        info=SimpleNamespace(splits={}), download_and_prepare=refuse
+    )
+    with pytest.raises(OSError, match=rf"cannot write set below {tmp_path} {what}"):
+        prepared.prepare_once(
+            lambda folder: builder, tmp_path / "final", name="set", manual_dir=tmp_path
+        )
