@@ -13,6 +13,7 @@ What the commands print, on which machine and in which time: docs/results.md.
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.disentanglement import presets
@@ -72,6 +73,11 @@ class Config:
             raise ValueError(
                 f"--collapse-nats must be a number from 0, got {self.collapse_nats}."
             )
+
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return self.sweep.folder
 
 
 PRESETS = {

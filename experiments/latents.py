@@ -72,6 +72,11 @@ class Config:
             blur=1.0,
         )
 
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return Path(self.workdir).expanduser()
+
 
 PRESETS = {
     "quick": Config(),
@@ -106,7 +111,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     )
     if not train.is_primary():
         return []
-    folder = Path(config.workdir).expanduser()
+    folder = config.folder
     console.say("drawing")
     start = jnp.asarray(large.typical(int(large.labels[0])))
     draw_traversals(folder, "traversals", large.decode, start, large.kl, title="Digits")

@@ -13,6 +13,7 @@ What the commands print, on which machine and in which time: docs/results.md.
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from experiments.launch import runner
@@ -71,6 +72,11 @@ class Config:
         ):
             if value is not None and value < 1:
                 raise ValueError(f"{flag} must be at least 1, got {value}.")
+
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return self.settings.folder
 
 
 PRESETS = {

@@ -64,6 +64,11 @@ class Config:
     settings: Settings = QUICK
     launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
 
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return self.settings.folder
+
 
 PRESETS = {
     "quick": Config(),

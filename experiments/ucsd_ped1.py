@@ -84,6 +84,11 @@ class Config:
                 "masks are of ten clips only."
             )
 
+    @property
+    def folder(self) -> Path:
+        """`workdir`, with ~ for the home folder."""
+        return self.settings.folder
+
 
 PRESETS = {
     "quick": Config(),

@@ -10,8 +10,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from vae_jax import folders
 from vae_jax.spelling import printable
 
 
@@ -50,6 +52,11 @@ class Launchable(Protocol):
         """How to join the other processes."""
         ...
 
+    @property
+    def folder(self) -> Path:
+        """What --workdir names: where one run at a time writes."""
+        ...
+
 
 C = TypeVar("C", bound=Launchable)
 T = TypeVar("T")
@@ -68,8 +75,22 @@ def run(
     config = parse(presets, sys.argv[1:] if args is None else args)
     with _one_line_errors(distributed=config.launch.distributed):
         blame = _start(config.launch)
-    with _one_line_errors(distributed=config.launch.distributed, blame=blame):
+    with (
+        _one_line_errors(distributed=config.launch.distributed, blame=blame),
+        _alone_in(config.folder),
+    ):
         main(config)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other runs from the folder, which all processes of this one share."""
+    from vae_jax import train
+
+    with contextlib.ExitStack() as stack:
+        if train.is_primary():
+            stack.enter_context(folders.alone_in(folder, name="--workdir"))
+        yield
 
 
 def _start(launch: Launch) -> Callable[[str], str]:
@@ -126,6 +147,8 @@ def _stop(
 ) -> NoReturn:
     """Says in one line what went wrong, and ends this process."""
     reason = str(error).strip() or repr(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is None:
+        reason = error.strerror  # one of ours, without "[Errno 5]"
     if not isinstance(error, ValueError | OSError | FloatingPointError):
         # Not one that we expect: its name helps, and so would its traceback.
         reason = f"{type(error).__name__}: {reason}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vae_jax import folders
 from vae_jax.data import concurrency
 
 
@@ -78,3 +79,46 @@ def test_a_folder_that_another_process_clears_first_does_no_harm(tmp_path, monke
         (scratch / "whole").rename(final)
     assert final.is_dir()
     assert not scratch.exists()
+
+
+@pytest.fixture
+def left(tmp_path):
+    """An unfinished folder in which nothing was written since 1970."""
+    folder = tmp_path / ".set-unfinished-x"
+    (folder / "data").mkdir(parents=True)
+    for path in (folder / "data", folder):
+        os.utime(path, (1, 1))
+    return folder
+
+
+def start_another(tmp_path):
+    with concurrency.unfinished_folder("set", beside=tmp_path / "set"):
+        pass
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path, left):
+    start_another(tmp_path)
+    assert not left.exists()
+
+
+def test_a_folder_in_which_a_process_is_at_work_stays_however_old(tmp_path, left):
+    with folders.alone_in(left, name="set"):
+        for path in (left / folders.LOCK, left):
+            os.utime(path, (1, 1))
+        start_another(tmp_path)
+        assert left.exists()
+    os.utime(left / folders.LOCK, (1, 1))
+    start_another(tmp_path)
+    assert not left.exists()
+
+
+def test_where_nothing_can_be_locked_one_that_is_written_to_stays(tmp_path, left):
+    (left / "data" / "record").write_text("")  # the folder itself stays as old
+    os.utime(left / "data", (1, 1))
+    start_another(tmp_path)
+    assert left.exists()
+
+
+def test_whoever_fills_a_folder_has_it(tmp_path):
+    with concurrency.unfinished_folder("set", beside=tmp_path / "set") as scratch:
+        assert folders.is_taken(scratch)

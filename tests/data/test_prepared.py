@@ -1,6 +1,8 @@
+import errno
 import hashlib
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,3 +77,26 @@ def test_equal_names_sizes_and_times_do_not_make_files_equal(files, tmp_path):
 
 def test_a_name_that_is_not_utf_8_has_a_fingerprint(tmp_path):
     assert prepared.fingerprint({"\udcff.png": tmp_path / "\udcff.png"})
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [
+        (
+            errno.ENOSPC,
+            r"\(No space left on device\); free some space, or give another",
+        ),
+        (errno.EACCES, r"\(Permission denied\); give another prepared_dir"),
+    ],
+)
+def test_space_is_asked_for_where_it_is_short(tmp_path, number, what):
+    def refuse(**_):
+        raise OSError(number, os.strerror(number))
+
+    builder = SimpleNamespace(
+        info=SimpleNamespace(splits={}), download_and_prepare=refuse
+    )
+    with pytest.raises(OSError, match=rf"cannot write set below {tmp_path} {what}"):
+        prepared.prepare_once(
+            lambda folder: builder, tmp_path / "final", name="set", manual_dir=tmp_path
+        )

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -381,7 +382,7 @@ def test_killed_it_continues(config, parts, tmp_path):
         (["--images", "nowhere"], "there is no nowhere"),
         (["--images", "{empty}"], "there is no image in"),
         (["--out", "{parts}/found"], "lies in {parts}; results would be taken"),
-        (["--out", "/proc/none"], "cannot write in /proc/none"),
+        (["--out", "/proc/none"], "--out: cannot write to /proc/none"),
         (
             ["--image-threshold", "often"],
             "(--image-threshold): a rule is",
@@ -450,3 +451,29 @@ def test_earlier_results_are_not_inspected(config, tmp_path):
     pattern = (str(tmp_path / "found" / "**" / "*.png"),)
     with pytest.raises(ValueError, match=r"images lie in .*maps; results would"):
         main(changed(config, images=pattern))
+
+
+def test_results_that_another_process_writes_are_left_to_it(config, hold_folder):
+    assert main(config) == 0
+    written = Path(config.out, "results.csv").read_bytes()
+    process = hold_folder(config.out)
+    with pytest.raises(OSError, match=rf"^--out: .* is by process {process.pid} on"):
+        main(changed(config, overwrite=True))
+    assert Path(config.out, "results.csv").read_bytes() == written
+    assert Path(config.out, "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [
+        (errno.ENOSPC, "No space left on device\\); free some space, or give another"),
+        (errno.EROFS, "Read-only file system\\); give another --out"),
+    ],
+)
+def test_space_is_asked_for_where_it_is_short(config, monkeypatch, number, what):
+    def refuse(ledger, row):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(recorder.Ledger, "add", refuse)
+    with pytest.raises(OSError, match=rf"cannot write in {config.out} \({what}"):
+        main(config)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vae_jax.folders import InUseError, is_taken
 from vae_jax.train import Checkpoints, data_mesh
 
 CONFIG = {"model": {"latents": 32, "taps": ("conv2",)}, "steps": 100, "rate": 1e-3}
@@ -275,6 +276,34 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, folder):
     ) as error:
         Checkpoints(workdir, config={})
     assert "\n" not in str(error.value)
+
+
+def test_a_run_that_another_process_makes_is_left_alone(
+    state, open_run, tmp_path, hold_folder
+):
+    with open_run() as checkpoints:
+        checkpoints.save(state)
+    being_saved = tmp_path / "run" / "checkpoints" / "2.orbax-checkpoint-tmp"
+    being_saved.mkdir()
+    process = hold_folder(tmp_path / "run")
+    with pytest.raises(
+        InUseError, match=rf"workdir: .*/run .* process {process.pid} on"
+    ):
+        open_run()
+    assert being_saved.exists()
+    process.kill()
+    process.wait()
+    with open_run() as checkpoints:
+        assert checkpoints.latest_step == 0
+    assert not being_saved.exists()
+
+
+def test_the_workdir_is_free_when_opening_it_failed(state, two_kept, tmp_path):
+    shutil.copytree(two_kept, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "2" / "metrics" / "metrics").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        Checkpoints(tmp_path / "run", config=CONFIG, best_by="loss")
+    assert not is_taken(tmp_path / "run")
 
 
 def test_a_bucket_must_be_mounted():

@@ -13,8 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from vae_jax import folders
+
 STALE_AFTER_SECONDS = 3600
-"""An unfinished folder as old as this was left behind by a killed process."""
+"""Of an unfinished folder in which nobody is at work, since something was written. For
+one that has just been made, and where the file system knows no locks."""
 MOST_THREADS = 8
 """Each holds an image at its full size."""
 
@@ -97,23 +100,27 @@ def _complaint(error: ValueError) -> str:
 def unfinished_folder(name: str, *, beside: Path) -> Iterator[Path]:
     """A folder next to `beside`, to fill and to move away from; removed in the end.
 
-    Those of the same `name` that killed processes left are cleared, when so old that
-    none can be at work there still.
+    Those of the same `name` that killed processes left are cleared; one in which a
+    process is at work is not, however long it takes.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{name}-unfinished-"
     for left in beside.parent.iterdir():
         if left.name.startswith(prefix) and _is_stale(left):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside.parent) as scratch:
-        yield Path(scratch)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside.parent) as made:
+        scratch = Path(made)
+        with folders.alone_in(scratch, name=name):
+            yield scratch
 
 
 def _is_stale(folder: Path) -> bool:
     try:
-        return time.time() - folder.stat().st_mtime > STALE_AFTER_SECONDS
-    except FileNotFoundError:  # another process has just cleared it
+        written = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:  # another process is clearing it, or writing there
         return False
+    is_old = time.time() - written > STALE_AFTER_SECONDS
+    return is_old and not folders.is_taken(folder)
 
 
 class Tally:

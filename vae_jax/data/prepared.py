@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from vae_jax.data.concurrency import all_or_told, unfinished_folder
 from vae_jax.data.folder import read_bytes
+from vae_jax.folders import remedy
 
 Builder = TypeVar("Builder", bound=tfds.core.GeneratorBasedBuilder)
 
@@ -133,9 +134,10 @@ def prepare_once(
     try:
         _prepare_atomically(build, final, name=name, manual_dir=manual_dir)
     except OSError as error:
+        what_then = remedy(error, other="give another prepared_dir (--cache-dir)")
         raise OSError(
-            f"prepare: cannot write {name} below {final.parent} ({error}); "
-            "free some space or give another prepared_dir (--cache-dir)."
+            f"prepare: cannot write {name} below {final.parent} "
+            f"({error.strerror or error}); {what_then}."
         ) from error
     with quiet_tfds():
         return build(final)

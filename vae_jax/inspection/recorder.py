@@ -13,6 +13,7 @@ import numpy as np
 from vae_jax.data import folder
 from vae_jax.data.concurrency import thread_count
 from vae_jax.export import Detector, load_detector
+from vae_jax.folders import alone_in, remedy
 from vae_jax.inspection import findings, narration
 from vae_jax.inspection.inspector import paths_of
 from vae_jax.inspection.ledger import Ledger
@@ -65,7 +66,7 @@ def record(
     Raises:
         ValueError: no detector, no image, settings that do not suit the detector, or
             `out` holds results made otherwise, or lies among the images.
-        OSError: a result cannot be written.
+        OSError: a result cannot be written, or another process writes to `out`.
     """
     settings = settings or Settings()
     artifact = find_artifact(Path(checkpoint).expanduser())
@@ -86,6 +87,7 @@ def record(
         "map_scale": list(marks.map_scale),
     }
     with (
+        alone_in(out, name="--out"),
         _one_line(out),
         Ledger(
             out,
@@ -234,6 +236,6 @@ def _one_line(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(
-            f"predict: cannot write in {out} ({error.strerror or error}); free some "
-            "space, or give another --out. The same command continues."
+            f"predict: cannot write in {out} ({error.strerror or error}); "
+            f"{remedy(error, other='give another --out')}. The same command continues."
         ) from error

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 import orbax.checkpoint as ocp
 
+from vae_jax.folders import alone_in
 from vae_jax.train import digests
 from vae_jax.train.differences import describe, differences
 from vae_jax.train.manager import open_manager
@@ -35,7 +36,7 @@ class Checkpoints:
         best_mode: Whether its smallest or largest value is best.
 
     Raises:
-        OSError: `workdir` cannot be written to.
+        OSError: `workdir` cannot be written to, or another run uses it.
         ValueError: `workdir` is an address and not a mounted folder, or the figures of
             a checkpoint are damaged.
     """
@@ -62,9 +63,19 @@ class Checkpoints:
         self._worst = math.inf if best_mode == "min" else -math.inf
         self._saving = 0
         _check_writable(self.workdir)
-        logging.getLogger("absl").addFilter(_is_not_raised_too)
+        with contextlib.ExitStack() as stack:
+            if is_primary():  # of a run of several processes, which share the folder
+                stack.enter_context(alone_in(self.workdir, name="Checkpoints: workdir"))
+            logging.getLogger("absl").addFilter(_is_not_raised_too)
+            stack.callback(logging.getLogger("absl").removeFilter, _is_not_raised_too)
+            self._manager = self._open_manager(best_by, best_mode)
+            self._open = stack.pop_all()
+
+    def _open_manager(
+        self, best_by: str | None, best_mode: Literal["min", "max"]
+    ) -> ocp.CheckpointManager:
         try:
-            self._manager = open_manager(
+            return open_manager(
                 self.workdir / "checkpoints",
                 items=("state", "about"),
                 best_by=best_by,
@@ -161,10 +172,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for the last save and ends the background threads."""
-        with _one_line_disk_errors(self.workdir):
+        """Waits for the last save, ends the background threads, frees the folder."""
+        with self._open, _one_line_disk_errors(self.workdir):
             self._manager.close()
-        logging.getLogger("absl").removeFilter(_is_not_raised_too)
 
     def _ranked(self, figures: Mapping[str, float] | None) -> dict[str, float] | None:
         """What Orbax ranks by; without a finite figure, worse than any other."""

@@ -2,10 +2,12 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from experiments.launch import runner
+from vae_jax.folders import is_taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +19,12 @@ class Config:
     steps: int = 10
     """Steps."""
     launch: runner.Launch = dataclasses.field(default_factory=runner.Launch)
+    workdir: str = "run"
+    """Folder."""
+
+    @property
+    def folder(self):
+        return Path(self.workdir)
 
 
 PRESETS = {"quick": Config(), "paper": Config(preset="paper", steps=1000)}
@@ -58,11 +66,43 @@ def test_a_complaint_about_a_flag_begins_with_the_flag(capsys):
     assert capsys.readouterr().err.startswith("error: --coordinator-address, ")
 
 
-def test_what_goes_wrong_is_one_line_and_its_traceback_can_be_had(monkeypatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to run in, with errors shown as users see them."""
+    monkeypatch.delenv("VAE_JAX_TRACEBACK", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_workdir_that_another_run_uses_is_refused_in_one_line(here, hold_folder):
+    process = hold_folder(here / "run")
+    with pytest.raises(SystemExit) as stopped:
+        runner.run(lambda config: pytest.fail("it ran"), PRESETS, [])
+    line = str(stopped.value.code)
+    assert line.startswith(f"error: --workdir: {here / 'run'} must be used by one")
+    assert f"is by process {process.pid} on" in line
+    assert "\n" not in line
+
+
+def test_a_workdir_that_cannot_be_made_is_one_line_without_a_number(here):
+    (here / "file").write_text("")
+    with pytest.raises(
+        SystemExit, match=r"^error: --workdir: cannot write to .*/file \(File exists\)"
+    ):
+        runner.run(lambda config: pytest.fail("it ran"), PRESETS, ["--workdir", "file"])
+
+
+def test_a_run_has_its_workdir_alone_while_it_lasts(here):
+    held = []
+    runner.run(lambda config: held.append(is_taken(config.folder)), PRESETS, [])
+    assert held == [True]
+    assert not is_taken(here / "run")
+
+
+def test_what_goes_wrong_is_one_line_and_its_traceback_can_be_had(here, monkeypatch):
     def refuse(config):
         raise ValueError("mvtec: wanted a, got b.")
 
-    monkeypatch.delenv("VAE_JAX_TRACEBACK", raising=False)
     with pytest.raises(
         SystemExit,
         match=r"^error: mvtec: wanted a, got b\. \(VAE_JAX_TRACEBACK=1 shows where\)$",
