@@ -10,7 +10,7 @@ import pytest
 
 from vae_jax import folders
 
-FORKS = """
+FORKS = r"""
 import os, pathlib, sys, time
 from vae_jax import folders
 with folders.alone_in(pathlib.Path(sys.argv[1]), name="--workdir"):
