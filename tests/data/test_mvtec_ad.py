@@ -220,7 +220,8 @@ def test_leftovers_of_a_kill_are_never_read_and_cleared_in_time(data_dir, prepar
     for folder in (fresh, stale):
         (folder / "data" / "mvtec_ad" / "screw").mkdir(parents=True)
     long_ago = time.time() - 2 * concurrency.STALE_AFTER_SECONDS
-    os.utime(stale, (long_ago, long_ago))
+    for folder in (stale, *stale.rglob("*")):
+        os.utime(folder, (long_ago, long_ago))
     builder = mvtec_ad.prepare(data_dir, "screw", prepared_dir)
     assert len(mvtec_ad.open_split(builder, "train")) == 6
     assert fresh.exists()  # perhaps another process at work

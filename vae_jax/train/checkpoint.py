@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from vae_jax.folders import alone_in
 from vae_jax.train import digests
 from vae_jax.train.differences import describe, differences
-from vae_jax.train.manager import open_manager
+from vae_jax.train.manager import open_manager, remove_unfinished
 from vae_jax.train.sharding import is_primary
 from vae_jax.train.state import TrainState
 
@@ -66,6 +66,7 @@ class Checkpoints:
         with contextlib.ExitStack() as stack:
             if is_primary():  # of a run of several processes, which share the folder
                 stack.enter_context(alone_in(self.workdir, name="Checkpoints: workdir"))
+                remove_unfinished(self.workdir / "checkpoints")
             logging.getLogger("absl").addFilter(_is_not_raised_too)
             stack.callback(logging.getLogger("absl").removeFilter, _is_not_raised_too)
             self._manager = self._open_manager(best_by, best_mode)
