@@ -7,17 +7,17 @@ Writes below --out, for each image, maps/NAME.png (16 bits, one scale for all im
 masks/NAME.png and overlays/NAME.png at the size of the image, and a row of results.csv;
 at the end results.json, which also says what was used. Killed and started again, it
 continues. Exit status: 0; 1 if something stopped it; 2 for a wrong flag; 3 if some
-images could not be read, each named with the reason, and the others were inspected.
+images could not be read, each named with the reason, and the others were inspected;
+130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import dataclasses
-import sys
 
 from experiments.launch import runner
 from vae_jax.inspection import Settings
 
-SOME_FAILED, INTERRUPTED = 3, 130
-"""Exit statuses."""
+SOME_FAILED = 3
+"""Exit status."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +51,18 @@ class Config:
 def main(config: Config) -> int:
     """Inspects the images; returns the exit status."""
     # Imported here: --help must answer at once and jax takes half a second.
+    from experiments.launch import processes
     from vae_jax import inspection
 
-    try:
-        outcome = inspection.record(
-            config.checkpoint,
-            config.images,
-            config.out,
-            config.settings,
-            batch_size=config.batch_size,
-            overwrite=config.overwrite,
-        )
-    except KeyboardInterrupt:
-        print("stopped; the same command continues.", file=sys.stderr)
-        return INTERRUPTED
+    processes.all_devices()  # says if JAX_PLATFORMS asks for others
+    outcome = inspection.record(
+        config.checkpoint,
+        config.images,
+        config.out,
+        config.settings,
+        batch_size=config.batch_size,
+        overwrite=config.overwrite,
+    )
     print(inspection.describe(outcome))
     return SOME_FAILED if outcome.counts["failed"] else 0
 

@@ -3,15 +3,13 @@
 import collections
 import contextlib
 import errno
-import logging
 import os
 import re
-import signal
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from experiments.launch import signals
 from vae_jax import train
 
 _PATIENCE = 280  # s; after 300 s jax would abort, with a stack trace
@@ -33,7 +32,7 @@ _LOST = re.compile(
 
 
 def join(address: str | None, number: int | None, index: int | None) -> None:
-    """Joins the others; from then on Ctrl-C, like SIGTERM, stops all of them.
+    """Joins the others; from then on Ctrl-C or SIGTERM in training stops all of them.
 
     The arguments are those of `train.initialize_distributed`.
 
@@ -51,13 +50,14 @@ def join(address: str | None, number: int | None, index: int | None) -> None:
     late = f"error: {this} waited {_PATIENCE} s for the others{where}; " + (
         "start the same command on every host, see docs/pods.md."
     )
-    with _ended_by_ctrl_c(), _ended_after(_PATIENCE, late):
+    with _ended_after(_PATIENCE, late):
         train.initialize_distributed(
             coordinator_address=address,
             num_processes=number,
             process_id=index,
             shutdown_timeout_seconds=_SHUTDOWN,
         )
+    signals.share()
     # Shows at once whether the network lets them, and gloo's greetings do not fall into
     # what is shown later.
     with _without_greetings():
@@ -69,13 +69,36 @@ def name() -> str:
     return f"process {jax.process_index()} of {jax.process_count()}"
 
 
+def leave() -> None:
+    """Waits until the others are done too."""
+    jax.distributed.shutdown()
+
+
+def all_devices() -> Sequence:
+    """The devices of all processes.
+
+    Raises:
+        ValueError: JAX_PLATFORMS asks for some that are not there.
+    """
+    try:
+        return jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        if not (asked := os.environ.get("JAX_PLATFORMS")):
+            raise
+        reason = str(error).partition("\n")[0] or "it is not installed"
+        raise ValueError(
+            f"JAX_PLATFORMS={asked}: jax finds no such device here ({reason}); unset "
+            "it, or install jax for it, see docs/pods.md."
+        ) from error
+
+
 def describe() -> str:
     """How many there are, such as "2 processes, 8 devices (NVIDIA H200), 4 each"."""
-    devices = jax.devices()
-    kinds = " and ".join(sorted({device.device_kind for device in devices}))
-    processes = collections.Counter(device.process_index for device in devices)
+    found = all_devices()
+    kinds = " and ".join(sorted({device.device_kind for device in found}))
+    processes = collections.Counter(device.process_index for device in found)
     text = f"{_count(len(processes), 'process', 'processes')}, "
-    text += f"{_count(len(devices), 'device', 'devices')} ({kinds})"
+    text += f"{_count(len(found), 'device', 'devices')} ({kinds})"
     if len(processes) == 1:
         return text
     least, most = min(processes.values()), max(processes.values())
@@ -117,12 +140,12 @@ def _require_free_port(address: str) -> None:
 def _go_past_proxies(address: str) -> None:
     """Reaches process 0 directly: by a proxy jax would wait for it in vain."""
     if any(variable.lower() in _PROXIES for variable in os.environ):
+        # gRPC reads one of them, in small letters; what the user excepts stays so.
+        names = ("no_grpc_proxy", "no_proxy")
+        excepted = [os.environ[name] for name in names if os.environ.get(name)][:1]
         host = address.rpartition(":")[0]
-        os.environ["no_grpc_proxy"] = host  # noqa: SIM112
-        # Read in small letters. Of what is mended by it jax warns.
-        logging.getLogger("jax._src.distributed").addFilter(
-            lambda record: "proxy" not in record.getMessage()
-        )
+        os.environ[names[0]] = ",".join([*excepted, host])
+        jax.config.update("jax_check_proxy_envs", False)  # it warns of what is mended
 
 
 def _exchange() -> None:
@@ -135,32 +158,6 @@ def _exchange() -> None:
     )
     assert int(total) == jax.device_count()
     multihost_utils.sync_global_devices("joined")
-
-
-@contextlib.contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """Within, Ctrl-C ends the process, as none in Python could while jax waits.
-
-    Afterwards the first Ctrl-C asks all processes to stop, as a SIGTERM does, and the
-    second ends this one.
-    """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as in the background of a script, or somebody else's
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGINT, _stop_all)
-
-
-def _stop_all(*_: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    print(
-        "Ctrl-C: all processes save and stop at the next step of training; "
-        f"once more ends {name()} at once.",
-        file=sys.stderr,
-        flush=True,
-    )
-    signal.raise_signal(signal.SIGTERM)  # to jax, which tells the others
 
 
 @contextlib.contextmanager

@@ -7,12 +7,13 @@ import io
 import itertools
 import os
 import re
-import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from experiments.launch import signals
 from vae_jax import folders
 from vae_jax.spelling import printable
 
@@ -72,14 +73,34 @@ def run(
     What goes wrong ends in one line on stderr and exit status 1 (2 for a wrong flag);
     its traceback comes with VAE_JAX_TRACEBACK=1 in the environment.
     """
-    config = parse(presets, sys.argv[1:] if args is None else args)
-    with _one_line_errors(distributed=config.launch.distributed):
-        blame = _start(config.launch)
-    with (
-        _one_line_errors(distributed=config.launch.distributed, blame=blame),
-        _alone_in(config.folder),
-    ):
-        main(config)
+    with signals.answered(), _one_line_errors():
+        config = parse(presets, sys.argv[1:] if args is None else args)
+        distributed = config.launch.distributed
+        with _one_line_errors(distributed=distributed):
+            blame = _start(config.launch)
+        with (
+            _one_line_errors(distributed=distributed, blame=blame),
+            _left_together(distributed=distributed),
+            _alone_in(config.folder),
+        ):
+            main(config)
+
+
+@contextlib.contextmanager
+def _left_together(*, distributed: bool) -> Iterator[None]:
+    """Waits for the other processes in the end, where a signal is still answered."""
+    from experiments.launch import processes
+    from vae_jax import train
+
+    stopped = None
+    try:
+        yield
+    except train.Interrupted as error:  # as are all
+        stopped = error
+    if distributed:
+        processes.leave()
+    if stopped:
+        raise stopped
 
 
 @contextlib.contextmanager
@@ -119,8 +140,8 @@ def run_tool(
     `kind` is the configuration's dataclass; a field without a default is a flag that
     must be given.
     """
-    config = _parse(kind, sys.argv[1:] if args is None else args)
-    with _one_line_errors():
+    with signals.answered(), _one_line_errors():
+        config = _parse(kind, sys.argv[1:] if args is None else args)
         status = main(config)
     sys.exit(status)
 
@@ -135,18 +156,13 @@ def _one_line_errors(
         if os.environ.get("VAE_JAX_TRACEBACK"):
             raise
         _stop(error, distributed=distributed, blame=blame)
-    except KeyboardInterrupt:
-        if os.environ.get("VAE_JAX_TRACEBACK"):
-            raise
-        print("stopped by Ctrl-C", file=sys.stderr, flush=True)
-        sys.exit(128 + signal.SIGINT)
 
 
 def _stop(
     error: Exception, *, distributed: bool, blame: Callable[[str], str]
 ) -> NoReturn:
     """Says in one line what went wrong, and ends this process."""
-    reason = str(error).strip() or repr(error)
+    reason = str(error).strip() or _place(error)
     if isinstance(error, OSError) and error.strerror and error.filename is None:
         reason = error.strerror  # one of ours, without "[Errno 5]"
     if not isinstance(error, ValueError | OSError | FloatingPointError):
@@ -159,6 +175,12 @@ def _stop(
         print(line, file=sys.stderr, flush=True)
         os._exit(1)
     sys.exit(line)
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised that says nothing."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.line} ({last.filename}, line {last.lineno})"
 
 
 def parse(presets: Mapping[str, C], args: Sequence[str]) -> C:

@@ -13,6 +13,9 @@ _questions = itertools.count()
 """Numbers what is asked of `jax.distributed`: it answers at an agreed number, so none
 may be left out, and over all runs of this process none may come twice."""
 
+_watches: list[None] = []
+"""One for each run that notices by itself that it is asked to stop."""
+
 
 class Interrupted(SystemExit):
     """The run was asked to stop and has saved its state; exit code 128 + signal."""
@@ -25,6 +28,11 @@ class Interrupted(SystemExit):
         return f"stopped by {self.received.name} after step {self.step}, which is saved"
 
 
+def is_watching() -> bool:
+    """Whether a run is under way that answers a signal, by saving and stopping."""
+    return bool(_watches)
+
+
 @contextlib.contextmanager
 def watch_for_interruption() -> Iterator[Callable[[], signal.Signals | None]]:
     """Yields `interrupted()`: the signal to stop for, None to go on.
@@ -33,6 +41,16 @@ def watch_for_interruption() -> Iterator[Callable[[], signal.Signals | None]]:
     SIGTERM to any of them is then answered by all at one step. A second signal acts as
     without this.
     """
+    _watches.append(None)
+    try:
+        with _watch() as interrupted:
+            yield interrupted
+    finally:
+        _watches.pop()
+
+
+@contextlib.contextmanager
+def _watch() -> Iterator[Callable[[], signal.Signals | None]]:
     if jax.distributed.is_initialized():
         # jax has its own handler there; one in Python would take its place.
         yield (

@@ -40,6 +40,48 @@ def test_a_lost_process_is_looked_for_among_the_others(reason):
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"https_proxy": "http://proxy:3128"}, "gpu0"),
+        ({"all_proxy": "p", "no_grpc_proxy": "10.0.0.0/8"}, "10.0.0.0/8,gpu0"),
+        # gRPC reads the second only without the first.
+        ({"http_proxy": "p", "no_proxy": ".intern"}, ".intern,gpu0"),
+        ({"no_proxy": ".intern"}, None),
+    ],
+)
+def test_process_0_is_reached_past_proxies_and_what_was_excepted_stays_so(
+    monkeypatch, before, after
+):
+    updates = {}
+    monkeypatch.setattr(processes.os, "environ", before)
+    monkeypatch.setattr(processes.jax.config, "update", updates.__setitem__)
+    processes._go_past_proxies("gpu0:12345")
+    assert before.get("no_grpc_proxy") == after
+    assert updates == ({} if after is None else {"jax_check_proxy_envs": False})
+
+
+def test_devices_that_are_asked_for_in_vain_are_named(monkeypatch):
+    def none(reason):
+        def refuse():
+            raise reason
+
+        return refuse
+
+    def said(reason):
+        monkeypatch.setattr(processes.jax, "devices", none(reason))
+        with pytest.raises(ValueError, match="JAX_PLATFORMS=cuda: jax finds") as error:
+            processes.describe()
+        return str(error.value)
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert "(it is not installed); unset it, or install" in said(AssertionError())
+    assert "(no driver); unset it" in said(RuntimeError("no driver\nmore"))
+    monkeypatch.delenv("JAX_PLATFORMS")
+    with pytest.raises(RuntimeError, match="no driver"):
+        processes.describe()
+
+
 @pytest.mark.slow
 def test_the_rehearsal_of_the_documents_shows_lines_of_ours_alone(
     pytestconfig, one_device

@@ -113,6 +113,17 @@ def test_what_goes_wrong_is_one_line_and_its_traceback_can_be_had(here, monkeypa
         runner.run(refuse, PRESETS, [])
 
 
+def test_an_error_that_says_nothing_says_where(here):
+    def refuse(config):
+        raise RuntimeError
+
+    with pytest.raises(SystemExit) as stopped:
+        runner.run(refuse, PRESETS, [])
+    assert str(stopped.value.code).startswith(
+        f"error: RuntimeError: raise RuntimeError ({__file__}, line "
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Tool:
     """A tool for the tests."""
