@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 # Read when jax starts, so they come first; processes that tests start inherit them.
 # Eight simulated devices, and programs that are compiled fast rather than run fast.
@@ -26,6 +27,19 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# Linux grants a process this many memory maps by default, and XLA crashes at the next.
+# A compiled program holds four of them.
+MEMORY_MAPS = 65_530
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_programs():
+    """What earlier files compiled is let go before it fills the process."""
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MEMORY_MAPS // 4:
+        jax.clear_caches()
 
 
 def pytest_unconfigure():

@@ -1,12 +1,10 @@
 """Checkpoints: atomic, asynchronous, with digests; refused if foreign or damaged."""
 
 import contextlib
-import errno
 import json
 import logging
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ import orbax.checkpoint as ocp
 from vae_jax.folders import alone_in
 from vae_jax.train import digests
 from vae_jax.train.differences import describe, differences
+from vae_jax.train.disk import check_writable, first_line, one_line_disk_errors
 from vae_jax.train.manager import open_manager, remove_unfinished
 from vae_jax.train.sharding import is_primary
 from vae_jax.train.state import TrainState
@@ -62,7 +61,7 @@ class Checkpoints:
         self._best_by = best_by
         self._worst = math.inf if best_mode == "min" else -math.inf
         self._saving = 0
-        _check_writable(self.workdir)
+        check_writable(self.workdir)
         with contextlib.ExitStack() as stack:
             if is_primary():  # of a run of several processes, which share the folder
                 stack.enter_context(alone_in(self.workdir, name="Checkpoints: workdir"))
@@ -125,7 +124,7 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
         )
-        with _one_line_disk_errors(self.workdir):
+        with one_line_disk_errors(self.workdir):
             self._manager.wait_until_finished()
             self._saving = step
             if not self._manager.save(
@@ -161,7 +160,7 @@ class Checkpoints:
         except Exception as error:
             if "digests" in about[step]:
                 raise  # the files are as they were written
-            raise self._damaged(step, _first_line(error)) from error
+            raise self._damaged(step, first_line(error)) from error
 
     def restore_best(self, like: TrainState) -> TrainState | None:
         """As `restore`, of the best step; the latest if none was saved with figures."""
@@ -169,12 +168,12 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk, or raises OSError."""
-        with _one_line_disk_errors(self.workdir):
+        with one_line_disk_errors(self.workdir):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits for the last save, ends the background threads, frees the folder."""
-        with self._open, _one_line_disk_errors(self.workdir):
+        with self._open, one_line_disk_errors(self.workdir):
             self._manager.close()
 
     def _ranked(self, figures: Mapping[str, float] | None) -> dict[str, float] | None:
@@ -212,7 +211,7 @@ class Checkpoints:
         try:
             about = self._manager.restore(step, args=items)["about"]
         except Exception as error:
-            raise self._damaged(step, f"about: {_first_line(error)}") from error
+            raise self._damaged(step, f"about: {first_line(error)}") from error
         if "digests" in about or (folder / digests.NAME).exists():
             found = digests.find_damage(folder)
             if found:
@@ -256,46 +255,6 @@ class Checkpoints:
             )
 
 
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if is_primary():
-            probe = folder / ".writable"
-            probe.write_text("")
-            probe.unlink()
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"Checkpoints: cannot write to workdir {folder} ({error.strerror}); "
-            "choose another folder.",
-        ) from error
-
-
 def _is_not_raised_too(record: logging.LogRecord) -> bool:
     """False for the tracebacks that Orbax's threads log before `save` raises them."""
     return not (record.exc_info and "orbax" in record.pathname)
-
-
-@contextlib.contextmanager
-def _one_line_disk_errors(workdir: Path) -> Iterator[None]:
-    """Turns what the writers below Orbax make of a full disk into one OSError."""
-    try:
-        yield
-    except Exception as error:
-        found = re.search(
-            r"No space left on device|Disk quota exceeded|File too large"
-            r"|Read-only file system|Permission denied|Input/output error",
-            str(error),
-        )
-        if found is None and not isinstance(error, OSError):
-            raise
-        reason = found[0] if found else _first_line(error)
-        raise OSError(
-            getattr(error, "errno", None) or errno.EIO,
-            f"Checkpoints: could not save to {workdir} ({reason}). "
-            "The last complete checkpoint is untouched.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
