@@ -24,6 +24,7 @@ from vae_jax.models.vae import (
     resnet18_vae,
     small_vae,
 )
+from vae_jax.models.variance import PixelVariance, SharedVariance
 
 __all__ = [
     "VAE",
@@ -32,8 +33,10 @@ __all__ = [
     "Discriminator",
     "MLPDecoder",
     "MLPEncoder",
+    "PixelVariance",
     "Posterior",
     "ResNetEncoder",
+    "SharedVariance",
     "VAEOutput",
     "burgess_vae",
     "init",

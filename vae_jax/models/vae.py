@@ -83,14 +83,14 @@ class VAE(nn.Module):
                 f"VAE: this network is built for images of shape {self.image_shape}, "
                 f"got {images.shape[1:]}; resize the images or build it for theirs."
             )
-        found = _run(self.encoder, images, train=train)
+        found = run_part(self.encoder, images, train=train)
         return as_posterior(f"VAE: the encoder {type(self.encoder).__name__}", found)
 
     def decode(
         self, latents: Float[Array, "batch latent"], *, train: bool = False
     ) -> Float[Array, "batch height width channel"]:
         """Logits or means of the images, raw."""
-        return _run(self.decoder, latents, train=train)
+        return run_part(self.decoder, latents, train=train)
 
 
 def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
@@ -103,7 +103,7 @@ def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
     return found
 
 
-def _run(module: nn.Module, inputs: Array, *, train: bool) -> Any:
+def run_part(module: nn.Module, inputs: Array, *, train: bool) -> Any:
     """Its output; a module that knows no `train` behaves alike in both."""
     known = inspect.signature(type(module).__call__).parameters
     return module(inputs, train=train) if "train" in known else module(inputs)

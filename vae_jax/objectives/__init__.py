@@ -11,6 +11,7 @@ from vae_jax.objectives.disentangling import (
     make_loss_fn,
 )
 from vae_jax.objectives.elbo import make_elbo_loss_fn
+from vae_jax.objectives.reconstruction import distance_likelihood
 from vae_jax.objectives.regularisers import (
     DIPVAE,
     AnnealedVAE,
@@ -37,6 +38,7 @@ __all__ = [
     "Objective",
     "Penalty",
     "default_hyper",
+    "distance_likelihood",
     "init_params",
     "make_elbo_loss_fn",
     "make_loss_fn",
