@@ -13,6 +13,7 @@ from experiments.localisation.fit import train_network
 from experiments.localisation.settings import Settings
 from vae_jax import detection, latent, losses, plots
 from vae_jax.data import augment, mnist
+from vae_jax.data.image_sets import ImageSet
 from vae_jax.data.images import to_float
 
 CURVES = ("linear", "spherical", "geodesic")
@@ -41,7 +42,7 @@ class Space(NamedTuple):
         return own[((own - own.mean(0)) ** 2).sum(-1).argmin()]
 
 
-def make_space(settings: Settings, digits: mnist.Digits) -> Space:
+def make_space(settings: Settings, digits: ImageSet) -> Space:
     """Trains one network, or resumes it, and encodes the test images."""
     console.say(f"training with {settings.latents} latents")
     data = mnist.all_digits(digits, seed=settings.seed)

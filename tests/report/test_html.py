@@ -95,6 +95,20 @@ def test_the_page_is_balanced_and_holds_everything(write, make_section):
     assert len(data["pictures"]) == 8
 
 
+def test_plates_show_without_a_script_and_under_the_budget(write):
+    plate = html.Plate(f"Digits {EVIL}", b"\x89PNG", "As they are drawn.")
+    page = write(plates=[plate])
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.opened == []
+    assert EVIL not in page
+    assert base64.b64encode(b"\x89PNG").decode() in page
+    assert "As they are drawn." in page
+    assert "noscript" not in page
+    with pytest.raises(ValueError, match="without any picture"):
+        write(plates=[html.Plate("Large", bytes(10_000))], budget_bytes=13_000)
+
+
 def test_nothing_is_fetched_from_anywhere(write, make_section):
     page = write(make_section())
     assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|@import|url\(", page) == []

@@ -156,6 +156,11 @@ def test_several_steps_in_a_dispatch_are_the_steps_one_by_one(trained):
     assert_close(fit(devices_mesh(2), steps_per_call=4), trained)
 
 
+def test_steps_in_a_loop_are_the_steps_one_by_one(trained):
+    drawn = train.Drawn(draw, DATA, HYPER, loops=True)
+    assert_close(fit(devices_mesh(1), drawn=drawn, steps_per_call=4), trained)
+
+
 def test_runs_differ_by_their_keys_and_hyper_parameters_alone(trained):
     mesh = devices_mesh(1)
     keys = jax.random.wrap_key_data(

@@ -1,65 +1,33 @@
-"""Handwritten digits: MNIST, or a small set that scikit-learn ships; one or all.
+"""Handwritten digits as categories: one or all normal, with strokes as defects."""
 
-MNIST: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
-recognition", Proceedings of the IEEE, 1998.
-"""
-
-import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from jaxtyping import Int, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
-from vae_jax.data import images, strokes
+from vae_jax.data import image_sets, images, strokes
 from vae_jax.data.category import CategoryData, TestImages, validation_split
 from vae_jax.data.concurrency import Progress
+from vae_jax.data.image_sets import SIDE, ImageSet
 from vae_jax.data.layout import GOOD
 
-SIDE = 28
-EMBEDDED_SOURCE = "scikit-learn digits, 8x8 upscaled"
-EMBEDDED_TEST_IMAGES = 600
-"""The last third, about 60 of each digit."""
 STROKES_SEED = 0
 """Of the test images: the same whatever the seed of a run."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Digits:
-    """Every digit, divided into training and test images as published."""
-
-    source: str
-    """What it is, for tables."""
-    train_images: UInt8[np.ndarray, "train 28 28 1"]
-    train_labels: Int[np.ndarray, " train"]
-    test_images: UInt8[np.ndarray, "test 28 28 1"]
-    test_labels: Int[np.ndarray, " test"]
-
-
 def load_digits(
     data_dir: str | Path | None, *, progress: Progress | None = None
-) -> Digits:
-    """MNIST from a folder of TensorFlow Datasets, or the embedded set.
+) -> ImageSet:
+    """MNIST from a folder of TensorFlow Datasets; without one, the embedded digits.
 
-    The embedded set, without `data_dir`, is scikit-learn's: 1,797 digits of 8x8 pixels,
-    upscaled to 20x20 and centred in 28x28, as MNIST's are. It is not MNIST.
-
-    Args:
-        data_dir: the folder that holds mnist/3.0.1 as array records; nothing is
-            downloaded.
-        progress: called as (done, total) while images are decoded.
-
-    Raises:
-        ValueError: no such data in the folder, or scikit-learn is not installed.
+    Arguments and errors are those of `image_sets.load`.
     """
-    return _embedded() if data_dir is None else _mnist(Path(data_dir), progress)
+    return image_sets.load(data_dir=data_dir, progress=progress)
 
 
 def one_digit(
-    digits: Digits,
+    digits: ImageSet,
     digit: int,
     *,
     size: int = SIDE,
@@ -108,7 +76,7 @@ def one_digit(
 
 
 def all_digits(
-    digits: Digits, *, size: int = SIDE, seed: int, validation_share: float = 0.1
+    digits: ImageSet, *, size: int = SIDE, seed: int, validation_share: float = 0.1
 ) -> CategoryData:
     """Every digit as one category, in which all test images are normal ("good").
 
@@ -140,7 +108,7 @@ def all_digits(
     )
 
 
-def _test_images(digits: Digits, digit: int, size: int) -> TestImages:
+def _test_images(digits: ImageSet, digit: int, size: int) -> TestImages:
     indices = np.flatnonzero(digits.test_labels == digit)
     pixels = digits.test_images[indices]
     masks = np.zeros(pixels.shape[:3], np.bool_)
@@ -155,76 +123,6 @@ def _test_images(digits: Digits, digit: int, size: int) -> TestImages:
         paths=tuple(f"test/{i:05}" for i in indices),
         native_masks=list(masks),
     )
-
-
-def _embedded() -> Digits:
-    try:
-        from sklearn import datasets
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "load_digits: the embedded digits are scikit-learn's, which is not "
-            "installed; pip install scikit-learn, or give the folder of MNIST."
-        ) from error
-    pixels, labels = datasets.load_digits(return_X_y=True)  # 0 to 16
-    small = np.rint(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    margin = 4
-    size = (SIDE - 2 * margin, SIDE - 2 * margin)
-    upscaled = [
-        Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in small
-    ]
-    edges = ((0, 0), (margin, margin), (margin, margin))
-    centred = np.pad(np.stack([*map(np.asarray, upscaled)]), edges)[..., None]
-    train, test = slice(-EMBEDDED_TEST_IMAGES), slice(-EMBEDDED_TEST_IMAGES, None)
-    return Digits(
-        EMBEDDED_SOURCE, centred[train], labels[train], centred[test], labels[test]
-    )
-
-
-def _mnist(folder: Path, progress: Progress | None) -> Digits:
-    folder = folder.expanduser()
-    if not (folder / "mnist").is_dir():
-        raise ValueError(
-            f"load_digits: {folder} must be a folder of TensorFlow Datasets that holds "
-            "mnist/3.0.1, got none; name the folder above mnist."
-        )
-    (train, train_labels), (test, test_labels) = (
-        _read_split(folder, split) for split in ("train", "test")
-    )
-    total, done = len(train) + len(test), 0
-
-    def decode(encoded: bytes) -> UInt8[np.ndarray, "28 28 1"]:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-        return images.decode(encoded, channels=1, name="a digit of MNIST")
-
-    # In one thread: an image is so small that threads would only wait for each other.
-    train_images, test_images = (np.stack([*map(decode, x)]) for x in (train, test))
-    return Digits("MNIST", train_images, train_labels, test_images, test_labels)
-
-
-def _read_split(
-    folder: Path, split: str
-) -> tuple[list[bytes], Int[np.ndarray, " image"]]:
-    """The encoded images, and what they show."""
-    try:
-        source: Any = tfds.data_source(
-            "mnist",
-            split=split,
-            data_dir=folder,
-            download=False,
-            decoders={"image": tfds.decode.SkipDecoding()},
-        )
-        records = source.__getitems__(range(len(source)))
-    except Exception as error:  # tfds raises many kinds for one cause
-        raise ValueError(
-            f"load_digits: {folder}/mnist must hold MNIST as array records, got "
-            f"something else ({str(error).splitlines()[0]}); prepare it with "
-            'tfds.builder("mnist", file_format="array_record").'
-        ) from error
-    labels = np.array([record["label"] for record in records], np.int64)
-    return [record["image"] for record in records], labels
 
 
 def _stretch(

@@ -11,16 +11,34 @@ from pathlib import Path
 
 from vae_jax.report.budget import Plan, Sizes, plan
 from vae_jax.report.charts import Chart, Line, chart_svg, colour_indices
-from vae_jax.report.markup import Table, facts_html, list_html, table_html
+from vae_jax.report.markup import (
+    Plate,
+    Table,
+    facts_html,
+    list_html,
+    plates_html,
+    table_html,
+)
 from vae_jax.report.section import SIDES, Item, Picture, Section, make_section
 from vae_jax.report.tables import write_text
 
-__all__ = ["Chart", "Item", "Line", "Section", "Table", "make_section", "write_html"]
+__all__ = [
+    "Chart",
+    "Item",
+    "Line",
+    "Plate",
+    "Section",
+    "Table",
+    "make_section",
+    "write_html",
+]
 
 BUDGET_BYTES = 25_000_000
 SHOWN_VERDICTS = 6
 NOTE_BYTES = 500
 """For what is said in a category of what was left out."""
+NEEDS_SCRIPT = """<noscript><p class="notice">Without JavaScript this page shows its
+tables and curves; the pictures and the threshold sliders need it.</p></noscript>"""
 SCRIPTS = (
     "text.js",
     "decode.js",
@@ -40,7 +58,8 @@ def write_html(
     facts: Mapping[str, str],
     verdicts: Sequence[str],
     tables: Sequence[Table],
-    sections: Sequence[Section],
+    sections: Sequence[Section] = (),
+    plates: Sequence[Plate] = (),
     notes: Sequence[str] = (),
     budget_bytes: int = BUDGET_BYTES,
 ) -> None:
@@ -53,12 +72,13 @@ def write_html(
         verdicts: lines that stand first.
         tables: the results.
         sections: one for each category.
+        plates: pictures that stand below the tables, as they are.
         notes: lines that stand last.
-        budget_bytes: the file is no larger; pictures are shrunk, then left out, until
-            they fit, and the page says so.
+        budget_bytes: the file is no larger; pictures of sections are shrunk, then left
+            out, until they fit, and the page says so.
 
     Raises:
-        ValueError: the page exceeds the budget without any picture.
+        ValueError: the page exceeds the budget without any picture of a section.
     """
     empty = Plan(0, (0,) * len(sections), (0,) * len(sections))
     fill = {
@@ -66,6 +86,8 @@ def write_html(
         "facts": facts_html(facts),
         "verdicts": list_html(verdicts, name="verdicts", shown=SHOWN_VERDICTS),
         "tables": "".join(map(table_html, tables)),
+        "plates": plates_html(plates),
+        "without_script": NEEDS_SCRIPT if sections else "",
         "notes": list_html(notes, name="notes", shown=len(notes)),
     }
     bare = len(_page(fill, sections, empty).encode()) + NOTE_BYTES * len(sections)

@@ -1,5 +1,6 @@
 """Tables and lists as HTML that reads without a script; every text is escaped."""
 
+import base64
 import dataclasses
 import math
 import re
@@ -34,6 +35,39 @@ class Table:
     note: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Plate:
+    """A drawn picture under its title."""
+
+    title: str
+    png: bytes
+    note: str = ""
+
+
+def plates_html(plates: Sequence[Plate]) -> str:
+    """Pictures that show without a script, in a section of their own."""
+    if not plates:
+        return ""
+    return (
+        '<section class="plates" aria-labelledby="plates-title">'
+        f'<h2 id="plates-title">Pictures</h2>{"".join(map(_plate_html, plates))}'
+        "</section>"
+    )
+
+
+def _plate_html(plate: Plate) -> str:
+    encoded = base64.b64encode(plate.png).decode()
+    return (
+        f'<figure class="plate"><figcaption>{escape(plate.title)}</figcaption>'
+        f'<img alt="{escape(plate.title)}" src="data:image/png;base64,{encoded}">'
+        f"{_note_html(plate.note)}</figure>"
+    )
+
+
+def _note_html(note: str) -> str:
+    return f'<p class="note">{escape(note)}</p>' if note else ""
+
+
 def table_html(table: Table) -> str:
     """A table whose headings become buttons that sort, where there is a script."""
     best = best_values(table)
@@ -61,12 +95,11 @@ def table_html(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
         f'<figure class="table"><figcaption>{escape(table.title)}</figcaption>'
         f'<div class="scroll" tabindex="0" role="region" '
         f'aria-label="{escape(table.title)}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{note}</figure>"
+        f"<tbody>{body}</tbody></table></div>{_note_html(table.note)}</figure>"
     )
 
 

@@ -48,7 +48,7 @@ class DrawnInputs:
     """Batches drawn on the devices, for each run its own; the host only dispatches."""
 
     def __init__(self, drawn: Drawn, train_step: TrainStep, mesh: Mesh, *, runs: int):
-        self._take_steps = jit_runs(train_step, drawn.draw, mesh)
+        self._take_steps = jit_runs(train_step, drawn.draw, mesh, loops=drawn.loops)
         self._data = jax.device_put(drawn.data, replicated(mesh))
         self._hyper = jax.device_put(dict(drawn.hyper), split_runs(mesh))
         batch = jax.eval_shape(drawn.draw, drawn.data, jax.random.key(0))

@@ -54,7 +54,8 @@ def fit(
         evaluate: Figures of a state, the same in every process. Called every
             `evaluate_every` steps and at the end, followed by a checkpoint.
         steps_per_call: Steps in one dispatch; for models so small that dispatching
-            takes longer than computing. On CPU it multiplies the time to compile.
+            takes longer than computing. On CPU it multiplies the time to compile,
+            unless `Drawn` loops.
         log_every: Steps between log lines; a line holds the metrics of its own step.
         evaluate_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.

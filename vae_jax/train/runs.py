@@ -44,6 +44,9 @@ class Drawn(NamedTuple):
     """What the loss function gets as `hyper`, a scalar of each for each run."""
     names: Sequence[str] = ()
     """Of the runs, for messages; by default their places and hyper-parameters."""
+    loops: bool = False
+    """Whether the steps of a dispatch are a loop on CPUs, too, so that an epoch is
+    compiled as fast as a step. Not for convolutions, which are slow in a loop there."""
 
     def labels(self, state: TrainState) -> tuple[str, ...]:
         """A name for each run, by default as "2 (beta = 4, gamma = 10)".
@@ -125,14 +128,15 @@ def _replicate(mesh: Mesh) -> Callable[[PyTree], PyTree]:
 
 
 def jit_runs(
-    train_step: TrainStep, draw: Draw, mesh: Mesh
+    train_step: TrainStep, draw: Draw, mesh: Mesh, *, loops: bool = False
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compiles `(number, state, data, hyper) -> (state, metrics [step run])`.
 
     `number` steps of every run are made in one dispatch; the state is donated. On CPU
-    the steps are written out, so that compiling takes as many times longer.
+    the steps are written out unless it `loops`, so that compiling takes as many times
+    longer.
     """
-    write_out = is_on_cpu(mesh)
+    write_out = is_on_cpu(mesh) and not loops
 
     def step_of_run(state: TrainState, data: PyTree, hyper: Hyper):
         run_key = jax.random.wrap_key_data(state.key_data)

@@ -32,6 +32,14 @@ STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Processes started here answer Ctrl-C, also where the tests run in background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def begin(pytestconfig):
     """`begin(body)`: a process at these lines of Python, within `answered`."""
@@ -74,9 +82,11 @@ def test_in_training_the_first_signal_is_left_to_it(begin, number):
     sys.modules["vae_jax.train.interrupt"] = SimpleNamespace(is_watching=lambda: True)
     signal.signal(signal.SIGINT, lambda *_: os.write(1, b"noted\\n"))
     signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"noted\\n"))
+    os.write(1, b"trains\\n")
     while True: time.sleep(0.01)
 """
     )
+    assert process.stdout.readline() == "trains\n"
     process.send_signal(number)
     assert process.stdout.readline() == "noted\n"
     assert process.poll() is None

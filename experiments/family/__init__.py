@@ -1,0 +1,1 @@
+"""What the commands of the VAE family share: settings, training, the page."""
