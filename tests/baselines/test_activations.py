@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.baselines import resnet18
@@ -23,3 +24,11 @@ def test_fewer_stages_are_the_first_ones():
     assert len(some) == 2
     for x, y in zip(some, all_of_them, strict=False):
         np.testing.assert_array_equal(x, y)
+
+
+def test_an_image_may_be_moved_by_its_activations():
+    def energy(images):
+        return jnp.square(resnet18.activations(NETWORK, images, stages=1)[-1]).sum()
+
+    value, gradient = jax.value_and_grad(energy)(IMAGES)
+    assert energy(IMAGES - 1e-4 * gradient / jnp.abs(gradient).max()) < value

@@ -62,7 +62,7 @@ def likelihood_regret(
         values, pull_back = jax.vjp(elbo, posterior)
         (gradient,) = pull_back(-jnp.ones_like(values))
         updates, state = optimizer.update(gradient, state)
-        moved = Posterior(*optax.apply_updates(posterior, updates))
+        moved = optax.apply_updates(posterior, updates)
         return (moved, state, jnp.maximum(best, values)), None
 
     optimizer = optax.adam(learning_rate)

@@ -158,9 +158,9 @@ def activations(
     ]
     x = jax.nn.relu(_convolve(network.stem, x, stride=2))
     found = [x]
-    # Nothing is below 0 after a rectifier, so zeros pad as well as -infinity.
+    # From -infinity, as 0 would do after a rectifier but has no derivative in JAX.
     edges = ((0, 0), (1, 1), (1, 1), (0, 0))
-    x = lax.reduce_window(x, 0.0, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), edges)
+    x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), edges)
     for stage in range(stages):
         for block in network.blocks[2 * stage : 2 * stage + 2]:
             x = _residual(block, x)

@@ -89,7 +89,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TabularVAE):
           ValueError: X has not one column for each latent.
         """
         check_is_fitted(self)
-        latents = check_array(X, dtype=np.float32)
+        latents = check_array(X, dtype=np.float64).astype(np.float32)
         if latents.shape[1] != self.latents:
             raise ValueError(
                 f"VAE: inverse_transform wants {self.latents} latents a row, got "

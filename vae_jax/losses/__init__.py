@@ -22,7 +22,10 @@ from vae_jax.losses.factor_vae import (
     discriminator_loss,
     permute_latents,
 )
-from vae_jax.losses.learned_variance import learned_variance_log_likelihood
+from vae_jax.losses.learned_variance import (
+    best_variance_log_likelihood,
+    learned_variance_log_likelihood,
+)
 from vae_jax.losses.likelihoods import (
     bernoulli_log_likelihood,
     discretised_logistic_mixture_log_likelihood,
@@ -48,6 +51,7 @@ __all__ = [
     "Window",
     "attention_disentanglement",
     "bernoulli_log_likelihood",
+    "best_variance_log_likelihood",
     "capacity_penalty",
     "cosine_beta",
     "cyclical_beta",

@@ -1,12 +1,33 @@
-"""A normal likelihood whose variance is learned beside its mean."""
+"""Normal likelihoods whose variance is found beside the mean."""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from vae_jax.arrays import at_least_float32, require_floating
+from vae_jax.arrays import at_least_float32, require_equal_shapes, require_floating
 from vae_jax.losses.likelihoods import gaussian_log_likelihood
+
+
+def best_variance_log_likelihood(
+    images: Num[Array, " batch *event"], mean: Float[Array, " batch *event"]
+) -> Float[Array, " batch"]:
+    """Log N(images; mean, variance) at the likeliest variance of the batch, in nats.
+
+    One variance for all pixels: the mean squared error of the batch, which no optimiser
+    has to find. An example's value depends on its batch; the mean over the batch is
+    -D/2 (log(2 pi MSE) + 1) for D pixels, and unbounded where there is no error.
+
+    Raises:
+        ValueError: If the shapes differ, or images are no floating-point numbers.
+
+    Source: Rybkin et al. 2021 (optimal sigma-VAE), section 4.2.
+    """
+    name = "best_variance_log_likelihood"
+    require_equal_shapes(name, images=images, mean=mean)
+    require_floating(name, images)
+    variance = jnp.square(at_least_float32(images) - at_least_float32(mean)).mean()
+    return gaussian_log_likelihood(images, mean, logvar=jnp.log(variance))
 
 
 def learned_variance_log_likelihood(

@@ -11,7 +11,7 @@ from vae_jax.objectives.disentangling import (
     make_loss_fn,
 )
 from vae_jax.objectives.elbo import make_elbo_loss_fn
-from vae_jax.objectives.reconstruction import distance_likelihood
+from vae_jax.objectives.reconstruction import Distance, with_distance
 from vae_jax.objectives.regularisers import (
     DIPVAE,
     AnnealedVAE,
@@ -31,6 +31,7 @@ __all__ = [
     "AttentionTerm",
     "BetaTCVAE",
     "BetaVAE",
+    "Distance",
     "FactorVAE",
     "Hyper",
     "InfoVAE",
@@ -38,8 +39,8 @@ __all__ = [
     "Objective",
     "Penalty",
     "default_hyper",
-    "distance_likelihood",
     "init_params",
     "make_elbo_loss_fn",
     "make_loss_fn",
+    "with_distance",
 ]
