@@ -182,6 +182,19 @@ def test_doubling_the_rows_changes_nothing():
     assert twice.variance == pytest.approx(BEST.variance, rel=1e-12)
 
 
+def test_a_network_of_single_precision_is_judged_in_double():
+    single = linear.LinearModel(
+        BEST.weights.astype(np.float32), BEST.mean.astype(np.float32), BEST.variance
+    )
+    double = single.in_double()
+    for judge in (linear.log_likelihood, elbo_of_best):
+        np.testing.assert_array_equal(judge(single, ROWS), judge(double, ROWS))
+
+
+def elbo_of_best(model, rows):
+    return elbo_of(model, linear.best_encoder(model), rows)
+
+
 fit = functools.partial(linear.probabilistic_pca, ROWS)
 
 

@@ -25,6 +25,11 @@ class LinearModel(NamedTuple):
     variance: float
     """Of each feature around its decoded value, in squared units of the features."""
 
+    def in_double(self) -> "LinearModel":
+        """The same in float64, of a network's float32."""
+        weights, mean = (np.asarray(x, np.float64) for x in (self.weights, self.mean))
+        return LinearModel(weights, mean, float(self.variance))
+
 
 class LinearEncoder(NamedTuple):
     """q(z | x) = N(x kernel + bias, diag(exp(logvar))), laid out as a dense layer."""
@@ -88,6 +93,7 @@ def probabilistic_pca(
 
 def log_likelihood(model: LinearModel, rows: Rows) -> Float[np.ndarray, " row"]:
     """Log p(x) of each row, exactly: that of N(mean, W Wᵀ + variance I), in nats."""
+    model = model.in_double()
     features = len(model.mean)
     covariance = model.weights @ model.weights.T
     covariance += model.variance * np.eye(features)
@@ -107,6 +113,7 @@ def best_encoder(model: LinearModel) -> LinearEncoder:
     ELBO falls short of log p(x) by (sum log M_ii - log det M) / 2, which is 0 where the
     columns of W are orthogonal, as those of `probabilistic_pca` are.
     """
+    model = model.in_double()
     precision = model.weights.T @ model.weights
     precision += model.variance * np.eye(len(precision))
     kernel = scipy.linalg.solve(precision, model.weights.T, assume_a="pos").T
@@ -125,7 +132,8 @@ def elbo(
 
     Any encoder's mean and log-variance will do, also those of a network.
     """
-    mean, logvar = mean.astype(np.float64), logvar.astype(np.float64)
+    model, mean = model.in_double(), mean.astype(np.float64)
+    logvar = logvar.astype(np.float64)
     rest = rows - model.mean - mean @ model.weights.T
     spread = np.exp(logvar) @ np.square(model.weights).sum(0)
     squares = (np.square(rest).sum(-1) + spread) / model.variance
