@@ -1,5 +1,6 @@
 """Multi-scale structural similarity: SSIM of images and of what is left from afar."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -10,7 +11,7 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, the finest first: what human observers weighed (Wang et al. 2003)."""
 WINDOW_SIDE = 11
 
-_LEAST_CONTRAST = 1e-4
+_LEAST_CONTRAST = 1e-3
 
 
 def ms_ssim(
@@ -28,8 +29,9 @@ def ms_ssim(
     are halved by the mean of 2x2 pixels; the last of an odd number counts twice. Edges
     reflect, as in `ssim_map`, where Wang et al. leave out windows that cross them.
 
-    A contrast that averages less than 1e-4, which no power is defined for if it is
-    negative, counts as 1e-4 and has no gradient.
+    A contrast that averages less than 1e-3, which has no power if it is negative,
+    counts as 1e-3 and has the gradient that it would have there: without one, training
+    could not leave noise or a negative.
 
     Args:
         images: intensities in [0, 1].
@@ -60,7 +62,7 @@ def ms_ssim(
         if scale == scales:
             contrast = luminance * contrast
         mean = contrast.mean((1, 2))
-        similarity *= jnp.maximum(mean, _LEAST_CONTRAST) ** weight
+        similarity *= _floored(mean) ** weight
         images, reconstructions = _halved(images), _halved(reconstructions)
     return similarity.mean(-1)
 
@@ -102,6 +104,13 @@ def _require_room(rows: int, columns: int, *, scales: int) -> None:
             f"ms_ssim: images of {scales} scales must have {WINDOW_SIDE} pixels a side "
             f"after {scales - 1} halvings, got {rows}x{columns}; {advice}."
         )
+
+
+def _floored(
+    contrast: Float[Array, "batch channel"],
+) -> Float[Array, "batch channel"]:
+    floor = _LEAST_CONTRAST + contrast - jax.lax.stop_gradient(contrast)
+    return jnp.where(contrast < _LEAST_CONTRAST, floor, contrast)
 
 
 def _halved(images: Images) -> Float[Array, "batch half_rows half_columns channel"]:
