@@ -19,8 +19,9 @@ NOTES = (
     "it can be.",
     "less-length: reconstruction less the length of the compressed image in nats "
     "(Serrà et al. 2020), though of gray values it is no negative log-probability.",
-    "off-length-trend, off-ink-trend: how many standard deviations reconstruction lies "
-    "above the line that held-out normal images follow by their length or ink.",
+    "off-length-trend, off-ink-trend, off-both-trends: how many standard deviations "
+    "reconstruction lies above the line, or plane, that held-out normal images follow "
+    "by their length, ink or both. per-length: reconstruction over length.",
     "typicality: distance of the negative ELBO from its mean over normal images "
     "(Nalisnick et al. 2019). regret: what a posterior of the image's own gains over "
     "the encoder's (Xiao et al. 2020).",

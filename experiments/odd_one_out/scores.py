@@ -36,6 +36,8 @@ KINDS = {
     "less-length": "corrected",
     "off-length-trend": "corrected",
     "off-ink-trend": "corrected",
+    "off-both-trends": "corrected",
+    "per-length": "corrected",
     "typicality": "corrected",
     "regret": "corrected",
     "length": "floor",
@@ -44,6 +46,12 @@ KINDS = {
     "nearest-neighbour": "floor",
 }
 """Every score that is compared, higher where more anomalous, by its name in tables."""
+TRENDS = {
+    "off-length-trend": ("length",),
+    "off-ink-trend": ("ink",),
+    "off-both-trends": ("length", "ink"),
+}
+"""Measures of complexity whose trend is taken off."""
 
 
 class Sample(NamedTuple):
@@ -179,10 +187,13 @@ def _corrected(
             scores["negative-elbo"], normal["negative-elbo"]
         ),
     }
-    complexities = {"length": anomaly.compressed_nats(held_out), "ink": ink(held_out)}
-    for name, complexity in complexities.items():
+    corrected["per-length"] = error / scores["length"]
+    known = {"length": anomaly.compressed_nats(held_out), "ink": ink(held_out)}
+    for name, measures in TRENDS.items():
+        complexity = np.stack([known[measure] for measure in measures], axis=1)
         trend = anomaly.fit_trend(complexity, normal["reconstruction"])
-        corrected[f"off-{name}-trend"] = trend.standardise(scores[name], error)
+        measured = np.stack([scores[measure] for measure in measures], axis=1)
+        corrected[name] = trend.standardise(measured, error)
     return corrected
 
 

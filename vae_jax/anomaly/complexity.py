@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 Scores = Float[np.ndarray, " image"]
+Complexity = Float[np.ndarray, "image measure"]
 
 
 def compressed_nats(
@@ -42,49 +43,51 @@ def _deflated(image: UInt8[np.ndarray, "height width channel"]) -> int:
 class Trend(NamedTuple):
     """What a score of normal images is expected to be, by their complexity."""
 
-    slope: float
+    slopes: Float[np.ndarray, " measure"]
     intercept: float
     deviation: float
-    """Of the scores around it, with n - 2 in the divisor."""
+    """Of the scores around it, with n - 1 less the measures in the divisor."""
 
-    def standardise(self, complexity: Scores, scores: Scores) -> Scores:
+    def standardise(self, complexity: Complexity, scores: Scores) -> Scores:
         """How many deviations each score lies above what its complexity predicts."""
-        expected = self.intercept + self.slope * complexity
+        expected = self.intercept + complexity @ self.slopes
         return (scores - expected) / self.deviation
 
 
-def fit_trend(complexity: Scores, scores: Scores) -> Trend:
-    """The line of least squares through the scores of normal images.
+def fit_trend(complexity: Complexity, scores: Scores) -> Trend:
+    """The plane of least squares through the scores of normal images.
 
     Args:
-        complexity: Of each normal image, in any unit: `compressed_nats`, ink.
+        complexity: Of each normal image, by one measure or more, in any units:
+            `compressed_nats`, ink.
         scores: Of the same images; held-out ones, as training images score lower.
 
     Raises:
-        ValueError: Fewer than three images, not a score of each, images all of one
-            complexity, or scores that lie on a line.
+        ValueError: Not a score of each image, too few images, measures that do not
+            vary each by itself, or scores that lie on the plane.
     """
-    if len(complexity) != len(scores) or len(scores) < 3:
+    count, measures = complexity.shape
+    if len(scores) != count or count < measures + 2:
         raise ValueError(
-            "fit_trend: wants a complexity and a score of each of at least 3 images, "
-            f"got {len(complexity)} and {len(scores)}."
+            f"fit_trend: wants the complexity and the score of each of at least "
+            f"{measures + 2} images, got {count} and {len(scores)}."
         )
-    centred = complexity - complexity.mean()
-    if not centred.any():
+    centre, mean = complexity.mean(0), scores.mean()
+    centred = complexity - centre
+    slopes, _, rank, _ = np.linalg.lstsq(centred, scores - mean)
+    if rank < measures:
         raise ValueError(
-            f"fit_trend: complexities must differ, got {complexity[0]:g} for all of "
-            f"{len(complexity)} images; there is no trend to take off."
+            f"fit_trend: {measures} measures of complexity must vary, each by itself, "
+            f"got {rank} that do; leave out the others."
         )
-    slope = float(centred @ scores / (centred @ centred))
-    intercept = float(scores.mean() - slope * complexity.mean())
-    rest = scores - intercept - slope * complexity
-    deviation = float(np.sqrt(rest @ rest / (len(rest) - 2)))
+    rest = scores - mean - centred @ slopes
+    deviation = float(np.sqrt(rest @ rest / (count - 1 - measures)))
     if not deviation > 1e-12 * np.abs(scores).max():
         raise ValueError(
             "fit_trend: scores must vary around their trend, got none that does; they "
             "say nothing beyond the complexity."
         )
-    return Trend(slope, intercept, deviation)
+    return Trend(slopes, float(mean - centre @ slopes), deviation)
 
 
 def typicality(scores: Scores, normal: Float[np.ndarray, " normal"]) -> Scores:
