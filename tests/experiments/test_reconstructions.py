@@ -1,12 +1,14 @@
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import reconstructions
-from experiments.reconstruction import methods, run
+from experiments.reconstruction import measures, methods, run
+from vae_jax import models
 from vae_jax.baselines import resnet18
 
 SHAPE = (28, 28, 1)
@@ -30,6 +32,7 @@ def rows(config):
         return reconstructions.main(config)
 
 
+@pytest.mark.slow
 def test_seven_rules_are_measured_beside_the_images(rows):
     assert [row["method"] for row in rows] == [
         "the images themselves",
@@ -46,6 +49,7 @@ def test_seven_rules_are_measured_beside_the_images(rows):
         assert row["psnr"] > 5
 
 
+@pytest.mark.slow
 def test_files_hold_the_table_and_the_page_its_pictures(rows, config):
     content = json.loads((config.folder / "results.json").read_text())
     assert content["tables"]["Sharpness and nearness"] == rows
@@ -53,6 +57,48 @@ def test_files_hold_the_table_and_the_page_its_pictures(rows, config):
     for name in ("reconstructions.png", "samples.png"):
         with Image.open(config.folder / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 5
+
+
+@pytest.fixture(scope="module")
+def bernoulli():
+    look = methods.Look("none", lambda x, y: jnp.zeros(len(x)))
+    rules = methods.make_methods(SHAPE, hidden=(4,), latents=2, look=look)
+    assert [*rules][-1] == "+ none"
+    assert not rules["+ none"].loops
+    return rules["bernoulli"]
+
+
+def test_a_decoder_that_always_draws_gray_is_measured_as_flat(bernoulli):
+    params = models.init(bernoulli.model, key=jax.random.key(0))["params"]
+    params["decoder"]["pixels"] = jax.tree.map(
+        jnp.zeros_like, params["decoder"]["pixels"]
+    )
+    images = jnp.zeros((3, *SHAPE)).at[:, 10:18, 10:18].set(1.0)
+    figures, drawn, samples = measures.measure(
+        bernoulli, {"params": params}, images, noise=jnp.zeros((3, 2))
+    )
+    np.testing.assert_array_equal(drawn, 0.5)
+    np.testing.assert_array_equal(samples, 0.5)
+    assert figures["sharpness"] == figures["sample_sharpness"] == 0
+    assert figures["psnr"] == pytest.approx(10 * np.log10(4), abs=1e-4)
+
+
+def test_verdicts_name_the_blurriest_and_the_nearest():
+    rows = [{"method": "the images themselves", "sharpness": 1.0}]
+    for name, sharpness, psnr, ssim in (("a", 0.2, 20.0, 0.7), ("b", 1.3, 18.0, 0.9)):
+        row = {"method": name, "sharpness": sharpness, "psnr": psnr, "ssim": ssim}
+        rows.append(row)
+    blur, nearness = run.verdicts(rows)
+    assert "by a, reconstructions keep 20%" in blur
+    assert "by b, 130%" in blur
+    assert "squared error is a (20.0 dB)" in nearness
+    assert "structure b (SSIM 0.900)" in nearness
+
+
+def test_seeds_are_averaged():
+    found = measures.over_seeds([{"sharpness": 0.5}, {"sharpness": 0.7}])
+    assert found["sharpness"] == pytest.approx(0.6)
+    assert found["sharpness_std"] == pytest.approx(0.1 * 2**0.5)
 
 
 def test_features_are_named_by_their_weights(tmp_path):
