@@ -27,7 +27,8 @@ NOTES = (
     "the encoder's (Xiao et al. 2020).",
     "length, ink, pca-error and nearest-neighbour need no network. Below 0.5 an odd "
     "image passes for more normal than normal ones.",
-    "Which corrected score is best is known from this table alone: its figure flatters.",
+    "Which corrected score is best is known from this table alone, so that its figure "
+    "flatters.",
 )
 
 
