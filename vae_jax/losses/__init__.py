@@ -26,6 +26,8 @@ from vae_jax.losses.likelihoods import (
     bernoulli_log_likelihood,
     discretised_logistic_mixture_log_likelihood,
     gaussian_log_likelihood,
+    learned_gaussian,
+    learned_gaussian_log_likelihood,
 )
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
 from vae_jax.losses.ssim import Window, ssim_loss, ssim_map
@@ -58,6 +60,8 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "importance_weighted_bound",
+    "learned_gaussian",
+    "learned_gaussian_log_likelihood",
     "linear_beta",
     "log_importance_weight",
     "mmd",
