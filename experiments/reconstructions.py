@@ -25,11 +25,11 @@ class Config(Family):
     standard: MNIST, with --data-dir."""
     workdir: str = "runs/reconstructions"
     """Folder for checkpoints, report.html and results.json; a run resumes from it."""
-    epochs: int = 30
+    epochs: int = 20
     """Passes over the training images; they are drawn with replacement."""
     batch_size: int = 64
     """Images per step of each run."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Of Adam."""
     latents: int = 20
     """Of each VAE."""

@@ -13,13 +13,9 @@ from jaxtyping import Array, Float
 from vae_jax import losses, models, objectives
 from vae_jax.attention import Likelihood
 from vae_jax.baselines import resnet18
-from vae_jax.models.variance import means
 
 Images = Float[Array, "batch height width channel"]
 
-LEAST_DEVIATION = 0.05
-"""Of a learned variance, in intensities of [0, 1]: pixels that are always black would
-else be all that counts."""
 SSIM_NATS = 300.0
 """What a unit of 1 - SSIM, and of 1 - MS-SSIM, is worth."""
 PERCEPTUAL_NATS = 1000.0
@@ -65,10 +61,9 @@ def make_methods(
     height, width, channels = image_shape
     plain = models.mlp_vae(image_shape=image_shape, hidden=hidden, latents=latents)
     doubled = models.MLPDecoder(hidden, (height, width, 2 * channels))
-    by_pixel = models.VAE(plain.encoder, models.PixelVariance(doubled))
-    learned = functools.partial(
-        losses.learned_variance_log_likelihood, least_deviation=LEAST_DEVIATION
-    )
+    decoder = models.PixelParameters(doubled, image_shape)
+    by_pixel = models.VAE(plain.encoder, decoder)
+    learned = losses.learned_gaussian_log_likelihood
     best = losses.best_variance_log_likelihood
     scales = losses.scales_of(height, width)
     ssim = functools.partial(losses.ssim_loss, c1=0.01**2, c2=0.03**2)
@@ -143,4 +138,4 @@ def as_intensities(decoded: Images) -> Images:
 
 def means_in_range(decoded: Array) -> Images:
     """The same of a decoder that learns a variance."""
-    return as_intensities(means(decoded))
+    return as_intensities(losses.learned_gaussian(decoded)[0])

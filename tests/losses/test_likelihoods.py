@@ -192,3 +192,43 @@ def test_a_variance_per_image_does_not_broadcast(shape):
         inspect.unwrap(losses.gaussian_log_likelihood)(
             images, images, logvar=jnp.zeros(shape)
         )
+
+
+def test_a_learned_variance_is_that_of_the_density():
+    rng = np.random.default_rng(0)
+    images = rng.random((3, 2, 2, 2))
+    parameters = rng.normal(size=(3, 2, 2, 4))
+    floor = 2 * np.log(1 / 255)
+    mean, raw = np.split(parameters, 2, axis=-1)
+    variance = np.exp(floor + np.log1p(np.exp(raw - floor)))
+    expected = -0.5 * (np.log(2 * np.pi * variance) + (images - mean) ** 2 / variance)
+    found = losses.learned_gaussian_log_likelihood(
+        jnp.asarray(images, jnp.float32), jnp.asarray(parameters, jnp.float32)
+    )
+    np.testing.assert_allclose(found, expected.sum((1, 2, 3)), rtol=1e-5)
+
+
+def test_no_learned_variance_is_below_that_of_a_gray_level():
+    mean, logvar = losses.learned_gaussian(jnp.array([[0.25, -1e4], [0.5, 3.0]]))
+    np.testing.assert_allclose(mean, [[0.25], [0.5]])
+    np.testing.assert_allclose(
+        jnp.exp(logvar / 2), [[1 / 255], [math.exp(1.5)]], rtol=1e-5
+    )
+
+
+def test_the_best_shared_variance_is_the_mean_squared_error():
+    errors = jax.random.normal(jax.random.key(0), (50, 4, 4, 1)) * 0.2
+
+    def loss(logvar):
+        parameters = jnp.concatenate([errors, jnp.full_like(errors, logvar)], -1)
+        return -losses.learned_gaussian_log_likelihood(
+            jnp.zeros_like(errors), parameters
+        ).mean()
+
+    best = jnp.log(jnp.square(errors).mean())
+    np.testing.assert_allclose(jax.grad(loss)(best), 0, atol=0.02)
+
+
+def test_a_variance_for_every_mean():
+    with pytest.raises(ValueError, match="got 3 parameters; wrap the decoder"):
+        losses.learned_gaussian(jnp.zeros((2, 3)))

@@ -22,14 +22,13 @@ from vae_jax.losses.factor_vae import (
     discriminator_loss,
     permute_latents,
 )
-from vae_jax.losses.learned_variance import (
-    best_variance_log_likelihood,
-    learned_variance_log_likelihood,
-)
 from vae_jax.losses.likelihoods import (
     bernoulli_log_likelihood,
+    best_variance_log_likelihood,
     discretised_logistic_mixture_log_likelihood,
     gaussian_log_likelihood,
+    learned_gaussian,
+    learned_gaussian_log_likelihood,
 )
 from vae_jax.losses.multiscale import ms_ssim, ms_ssim_loss, scales_of
 from vae_jax.losses.perceptual import perceptual_loss
@@ -65,7 +64,8 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "importance_weighted_bound",
-    "learned_variance_log_likelihood",
+    "learned_gaussian",
+    "learned_gaussian_log_likelihood",
     "linear_beta",
     "log_importance_weight",
     "mmd",

@@ -1,6 +1,5 @@
 """The variational autoencoder, and the networks that the experiments use."""
 
-import inspect
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vae_jax.distributions import reparameterise
-from vae_jax.models.blocks import Norm, Posterior, as_posterior
+from vae_jax.models.blocks import Norm, Posterior, as_posterior, run_part
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
 from vae_jax.models.resnet import ResNetEncoder
@@ -101,12 +100,6 @@ def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
             f"one; add a line `{name}: {kind} = ...` to it."
         )
     return found
-
-
-def run_part(module: nn.Module, inputs: Array, *, train: bool) -> Any:
-    """Its output; a module that knows no `train` behaves alike in both."""
-    known = inspect.signature(type(module).__call__).parameters
-    return module(inputs, train=train) if "train" in known else module(inputs)
 
 
 def init(

@@ -78,8 +78,7 @@ def make_train_step(
 ) -> TrainStep:
     """A pure `(state, batch) -> (state, metrics)`, to be jitted by the caller or `fit`.
 
-    With a third argument, a dict of scalars that is not empty, the loss function gets
-    it as `hyper`. The
+    With a third argument, a dict of scalars, the loss function gets it as `hyper`. The
     metrics are those of the loss function with `loss` and `grad_norm` (before
     clipping). The key of a step is the run key folded with the step number, so that a
     resumed run draws the same noise.
@@ -94,7 +93,7 @@ def make_train_step(
         state: TrainState, batch: PyTree, hyper: Hyper | None = None
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key_data), state.step)
-        tuned = {"hyper": hyper} if hyper else {}
+        tuned = {} if hyper is None else {"hyper": hyper}
         (loss, aux), grads = grad_fn(
             state.params, state.model_state, batch, key=key, step=state.step, **tuned
         )
