@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, ortho_group
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from vae_jax import losses
@@ -73,6 +74,16 @@ def test_scikit_learn_has_the_same_but_for_its_divisor():
     found = linear.log_likelihood(scaled, ROWS)
     np.testing.assert_allclose(found, pca.score_samples(ROWS), atol=1e-11)
     assert linear.log_likelihood(BEST, ROWS).mean() > pca.score(ROWS)
+
+
+def test_features_that_never_change_are_explained_too():
+    """Eigenvalues of 0 beside a positive variance: the digits of scikit-learn."""
+    rows = load_digits().data
+    model = linear.probabilistic_pca(rows, latents=30)
+    found = linear.log_likelihood(model, rows)
+    theirs = PCA(30, svd_solver="full").fit(rows).score(rows)
+    assert found.mean() == pytest.approx(theirs, abs=1e-4)
+    assert found.mean() > theirs
 
 
 @settings(max_examples=30, deadline=None)

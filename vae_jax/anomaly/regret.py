@@ -1,7 +1,7 @@
 """Likelihood regret: what a posterior of an image's own gains over the encoder's."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def likelihood_regret(
         values, pull_back = jax.vjp(elbo, posterior)
         (gradient,) = pull_back(-jnp.ones_like(values))
         updates, state = optimizer.update(gradient, state)
-        moved = optax.apply_updates(posterior, updates)
+        moved = cast(Posterior, optax.apply_updates(posterior, updates))
         return (moved, state, jnp.maximum(best, values)), None
 
     optimizer = optax.adam(learning_rate)

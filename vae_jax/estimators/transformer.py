@@ -89,7 +89,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TabularVAE):
           ValueError: X has not one column for each latent.
         """
         check_is_fitted(self)
-        latents = check_array(X, dtype=np.float64).astype(np.float32)
+        latents = check_array(X, dtype="float64").astype(np.float32)
         if latents.shape[1] != self.latents:
             raise ValueError(
                 f"VAE: inverse_transform wants {self.latents} latents a row, got "
@@ -119,7 +119,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TabularVAE):
 
         The importance-weighted bound of Burda et al. 2016 with `n_samples` samples;
         comparable with scikit-learn's PCA and FactorAnalysis, and with other numbers of
-        latents. Of "bernoulli" it is that of bits, and of gray values only a score.
+        latents. A density may exceed 1, and its log 0. Of "bernoulli" it is that of
+        bits, and of gray values only a score.
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
