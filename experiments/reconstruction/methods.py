@@ -16,6 +16,9 @@ from vae_jax.baselines import resnet18
 
 Images = Float[Array, "batch height width channel"]
 
+LEAST_DEVIATION = 0.05
+"""Of a pixel with a variance of its own, in intensities of [0, 1]. With one gray level
+the pixels that are always black are all that is learned."""
 SSIM_NATS = 300.0
 """What a unit of 1 - SSIM, and of 1 - MS-SSIM, is worth."""
 PERCEPTUAL_NATS = 1000.0
@@ -63,7 +66,9 @@ def make_methods(
     doubled = models.MLPDecoder(hidden, (height, width, 2 * channels))
     decoder = models.PixelParameters(doubled, image_shape)
     by_pixel = models.VAE(plain.encoder, decoder)
-    learned = losses.learned_gaussian_log_likelihood
+    learned = functools.partial(
+        losses.learned_gaussian_log_likelihood, least_deviation=LEAST_DEVIATION
+    )
     best = losses.best_variance_log_likelihood
     scales = losses.scales_of(height, width)
     ssim = functools.partial(losses.ssim_loss, c1=0.01**2, c2=0.03**2)

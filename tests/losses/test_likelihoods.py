@@ -232,3 +232,14 @@ def test_the_best_shared_variance_is_the_mean_squared_error():
 def test_a_variance_for_every_mean():
     with pytest.raises(ValueError, match="got 3 parameters; wrap the decoder"):
         losses.learned_gaussian(jnp.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("least", [1 / 255, 0.05, 0.3])
+def test_the_least_deviation_is_what_a_certain_decoder_is_left_with(least):
+    images = jnp.full((1, 2, 2, 1), 0.5)
+    parameters = jnp.concatenate([images, jnp.full_like(images, -200.0)], axis=-1)
+    found = losses.learned_gaussian_log_likelihood(
+        images, parameters, least_deviation=least
+    )
+    expected = -4 * np.log(least * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

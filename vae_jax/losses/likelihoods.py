@@ -16,8 +16,8 @@ from vae_jax.arrays import (
     require_scalar_or_shape,
 )
 
-_LEAST_LOGVAR = 2 * math.log(1 / 255)
-"""Of a deviation of one gray level; the density of narrower ones has no bound."""
+_GRAY_LEVEL = 1 / 255
+"""The least deviation of a pixel; the density of narrower ones has no bound."""
 
 
 def bernoulli_log_likelihood(
@@ -79,12 +79,15 @@ def best_variance_log_likelihood(
 
 def learned_gaussian(
     parameters: Float[Array, "*shape parameter"],
+    *,
+    least_deviation: float = _GRAY_LEVEL,
 ) -> tuple[Float[Array, "*shape channel"], Float[Array, "*shape channel"]]:
     """Mean and log-variance of pixels whose decoder says both.
 
     The first half of `parameters` are the means, the second is softly kept above the
-    log-variance of one gray level, 1/255: the density of a pixel that never changes,
-    as the edges of digits are, would otherwise grow without bound.
+    log-variance of `least_deviation`, one gray level: the density of a pixel that never
+    changes, as the edges of digits are, would otherwise grow without bound. Where such
+    pixels are many, they are still most of the likelihood, unless it is larger.
 
     Raises:
         ValueError: If the number of parameters is odd.
@@ -98,19 +101,22 @@ def learned_gaussian(
             "models.PixelParameters or models.SharedVariance."
         )
     mean, logvar = jnp.split(parameters, 2, axis=-1)
-    return mean, _LEAST_LOGVAR + jax.nn.softplus(logvar - _LEAST_LOGVAR)
+    least = 2 * math.log(least_deviation)
+    return mean, least + jax.nn.softplus(logvar - least)
 
 
 def learned_gaussian_log_likelihood(
     images: Num[Array, "batch height width channel"],
     parameters: Float[Array, "batch height width parameter"],
+    *,
+    least_deviation: float = _GRAY_LEVEL,
 ) -> Float[Array, " batch"]:
     """Gaussian log-density with the variance that the decoder says, in nats.
 
-    `parameters` and errors are those of `learned_gaussian`, and of
+    The arguments and errors are those of `learned_gaussian`, and of
     `gaussian_log_likelihood`.
     """
-    mean, logvar = learned_gaussian(parameters)
+    mean, logvar = learned_gaussian(parameters, least_deviation=least_deviation)
     return gaussian_log_likelihood(images, mean, logvar=logvar)
 
 
