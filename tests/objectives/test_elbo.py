@@ -190,3 +190,61 @@ def test_an_autoregressive_decoder_is_trained_by_the_same_loss():
     distortion = -float(LIKELIHOOD(IMAGES, output.decoded).mean())
     assert float(aux.metrics["distortion"]) == pytest.approx(distortion, rel=1e-6)
     assert float(loss) == pytest.approx(distortion + float(aux.metrics["rate"]))
+
+
+@pytest.fixture(scope="module")
+def too_many_latents():
+    """Posteriors of a VAE of four latents, of data that vary along one line alone."""
+    model = models.VAE(models.MLPEncoder((16,), 4), models.MLPDecoder((16,), (1, 3, 1)))
+    direction = jnp.array([1.0, -2.0, 0.5]).reshape(1, 1, 3, 1)
+    line = jax.random.normal(KEYS[0], (256, 1, 1, 1)) * direction
+    likelihood = functools.partial(losses.gaussian_log_likelihood, logvar=-3.0)
+    loss_fn = objectives.make_elbo_loss_fn(model, likelihood)
+    optimizer = optax.adam(0.01)
+    params = models.init(model, key=KEYS[1])["params"]
+
+    @jax.jit
+    def train(params):
+        def step(carry, key):
+            params, state = carry
+            slope = jax.grad(
+                lambda p: loss_fn(p, {}, {"image": line}, key=key, step=0)[0]
+            )(params)
+            updates, state = optimizer.update(slope, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        keys = jax.random.split(KEYS[2], 1500)
+        return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+
+    return model.apply({"params": train(params)}, line, method="encode")
+
+
+def test_a_latent_that_is_not_needed_has_the_variance_of_the_prior_and_not_zero(
+    too_many_latents,
+):
+    mean, logvar = too_many_latents
+    kl = losses.gaussian_kl(mean, logvar).mean(0)
+    order = np.argsort(-np.asarray(kl))
+    variance = np.asarray(jnp.exp(logvar).mean(0))[order]
+    assert kl[order[0]] > 1 > 10 * kl[order[1]]
+    assert variance[0] < 0.2
+    np.testing.assert_allclose(variance[1:], 1, atol=0.1)
+
+
+def test_a_beta_above_one_weighs_all_three_parts_of_the_rate():
+    """Not the total correlation alone, of which latents apart have none."""
+    mean = jnp.array([[-1.0, 0.0], [1.0, 0.0]] * 16)
+    logvar = jnp.full((32, 2), -2.0)
+    noise = jax.random.normal(KEYS[0], (32, 2))
+    latents = mean + jnp.exp(logvar / 2) * noise
+    parts = losses.decompose_rate(
+        latents, mean, logvar, dataset_size=32, estimator="mss"
+    )
+    extra = losses.negative_elbo(
+        jnp.zeros(32), losses.gaussian_kl(mean, logvar), beta=3.0
+    )
+    added = float((extra.loss - extra.distortion - extra.rate).mean())
+    kl = losses.gaussian_kl(mean, logvar).sum(-1).mean()
+    assert added == pytest.approx(2 * float(kl), rel=1e-5)
+    total_correlation = float(parts.total_correlation.mean())
+    assert abs(2 * total_correlation) < 0.1 * added

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from vae_jax import losses, models, train
 from vae_jax.attention import Likelihood
 
-Schedule = Callable[[Int[Array, ""], Mapping[str, Array | float]], Float[Array, ""]]
+Schedule = Callable[[Int[Array, ""], Any], Float[Array, ""]]
 """`schedule(step, hyper)`: a weight in [0, 1], as those of `losses`."""
 
 _NAMES = ("beta", "capacity", "free_bits", "masked", "noise")
