@@ -232,3 +232,15 @@ def test_the_best_shared_variance_is_the_mean_squared_error():
 def test_a_variance_for_every_mean():
     with pytest.raises(ValueError, match="got 3 parameters; wrap the decoder"):
         losses.learned_gaussian(jnp.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("raw", [-1e4, -11.0, 0.0, 80.0])
+def test_a_learned_variance_has_a_slope_however_far_off_it_is(raw):
+    """Of a pixel that is met exactly, and of one that is missed by far."""
+    images = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1)
+    parameters = jnp.array([[0.0, raw], [50.0, raw]]).reshape(2, 1, 1, 2)
+    value, slope = jax.value_and_grad(
+        lambda p: losses.learned_gaussian_log_likelihood(images, p).sum()
+    )(parameters)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
