@@ -11,7 +11,7 @@ from experiments.latent_spaces import traversals
 from experiments.launch import runner
 from experiments.localisation import prepare
 from vae_jax import train
-from vae_jax.data import mnist as data
+from vae_jax.data import image_sets as data
 
 PAIRS = ((3, 8),)
 
