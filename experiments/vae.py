@@ -11,10 +11,11 @@ three minutes of one core's time.
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from experiments.launch import runner
 
+T = TypeVar("T")
 Network = Literal["mlp", "conv"]
 Likelihood = Literal["bernoulli", "gaussian", "learned_gaussian", "logistic_mixture"]
 
@@ -104,78 +105,43 @@ PRESETS = {
 def main(config: Config) -> dict[str, list[dict[str, Any]]]:
     """Trains, or resumes, and draws; returns the rows of all tables by title."""
     # Imported here: --help must answer at once.
-    import numpy as np
-
-    from experiments.family import fit, page
+    from experiments.family import fit
     from experiments.family.settings import Family
     from experiments.launch import console
-    from experiments.plain_vae import collapse, pictures, runs, settings, tables
+    from experiments.plain_vae import show
+    from experiments.plain_vae.collapse import train_collapse
+    from experiments.plain_vae.runs import train_settings
+    from experiments.plain_vae.settings import SETTINGS, VAE, Options
     from vae_jax import train
 
-    shared = {f.name: getattr(config, f.name) for f in dataclasses.fields(Family)}
-    family = Family(**shared)
+    family, options = _taken(Family, config), _taken(Options, config)
     images = fit.load(family)
     if unknown := set(config.pair) - {*images.test_labels.tolist()}:
         raise ValueError(f"--pair: there is no class {min(unknown)}; name others.")
-    fields = {f.name for f in dataclasses.fields(settings.Options)} - {"binarise"}
-    options = settings.Options(
-        **{name: getattr(config, name) for name in fields},
-        binarise=config.likelihood == "bernoulli",
-    )
-    console.say(f"training {len(settings.SETTINGS)} settings as one program")
-    found = runs.train_settings(
-        images, family, options, settings.SETTINGS, name="settings"
-    )
+    console.say(f"training {len(SETTINGS)} settings as one program")
+    found = train_settings(images, family, options, SETTINGS, name="settings")
     console.say("training with two latents")
-    plane = runs.train_settings(
+    plane = train_settings(
         images,
         dataclasses.replace(family, seeds=1),
         dataclasses.replace(options, latents=2),
-        {settings.VAE: {}},
+        {VAE: {}},
         name="two-latents",
     )
-    collapsed = None
+    collapse = None
     if config.collapse_steps:
         console.say("training an autoregressive decoder")
-        collapsed = collapse.train_collapse(images, family, steps=config.collapse_steps)
+        collapse = train_collapse(images, family, steps=config.collapse_steps)
     if not train.is_primary():
         return {}
     console.say("drawing")
-    folder = family.folder
-    made = [tables.beta_table(found), tables.space_table(found)]
-    made.append(tables.denoising_table(found))
-    shown = [n for n in found.names if n in settings.BY_BETA.values()]
-    plates = [
-        pictures.draw_curves(
-            folder / "training.png", found.trained, found.names, shown=shown
-        ),
-        pictures.draw_reconstructions(folder / "reconstructions.png", found),
-        pictures.draw_samples(folder / "samples.png", found),
-        pictures.draw_interpolation(folder / "interpolation.png", found, config.pair),
-        *(
-            pictures.draw_traversals(folder / f"traversals-{beta}.png", found, beta)
-            for beta in (1, 4)
-        ),
-        *pictures.draw_plane(folder, plane),
-        pictures.draw_denoising(folder / "denoising.png", found),
-        pictures.draw_attention(folder / "attention.png", found),
-    ]
-    if collapsed:
-        made.append(collapse.collapse_table(collapsed))
-        plates += pictures.draw_collapse(folder, collapsed)
-    page.write(
-        folder,
-        title="The plain VAE",
-        source=images.source,
-        config=config,
-        family=family,
-        verdicts=tables.verdicts(made),
-        tables=made,
-        plates=plates,
-        facts={"Network": config.network, "Likelihood": config.likelihood},
-        results={"two_latents_rate": np.asarray(plane.measured.rate).tolist()},
-    )
-    return {table.title: list(map(dict, table.rows)) for table in made}
+    return show.write(show.Found(found, plane, collapse), config, family, images.source)
+
+
+def _taken(kind: type[T], config: Config) -> T:
+    """A `kind` of the fields that it shares with the configuration."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: getattr(config, name) for name in names})
 
 
 if __name__ == "__main__":

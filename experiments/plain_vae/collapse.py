@@ -31,7 +31,7 @@ REACH = 1
 BATCH = 32
 FREE_NATS = 0.5
 """For each latent."""
-SILENT_NATS = 0.1
+SILENT_NATS = 0.5
 """Of a latent's KL, below which it counts as silent."""
 EVALUATIONS = 12
 TEST_IMAGES = 500

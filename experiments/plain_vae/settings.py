@@ -42,7 +42,11 @@ class Options:
     warmup_epochs: int
     free_bits: float
     capacity: float | None
-    binarise: bool
+
+    @property
+    def binarise(self) -> bool:
+        """Whether pixels are drawn as zeros and ones."""
+        return self.likelihood == "bernoulli"
 
 
 def hyper_of(

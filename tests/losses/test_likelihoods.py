@@ -243,3 +243,15 @@ def test_the_least_deviation_is_what_a_certain_decoder_is_left_with(least):
     )
     expected = -4 * np.log(least * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("raw", [-1e4, -11.0, 0.0, 80.0])
+def test_a_learned_variance_has_a_slope_however_far_off_it_is(raw):
+    """Of a pixel that is met exactly, and of one that is missed by far."""
+    images = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1)
+    parameters = jnp.array([[0.0, raw], [50.0, raw]]).reshape(2, 1, 1, 2)
+    value, slope = jax.value_and_grad(
+        lambda p: losses.learned_gaussian_log_likelihood(images, p).sum()
+    )(parameters)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
