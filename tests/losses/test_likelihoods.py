@@ -192,3 +192,66 @@ def test_a_variance_per_image_does_not_broadcast(shape):
         inspect.unwrap(losses.gaussian_log_likelihood)(
             images, images, logvar=jnp.zeros(shape)
         )
+
+
+def test_a_learned_variance_is_that_of_the_density():
+    rng = np.random.default_rng(0)
+    images = rng.random((3, 2, 2, 2))
+    parameters = rng.normal(size=(3, 2, 2, 4))
+    floor = 2 * np.log(1 / 255)
+    mean, raw = np.split(parameters, 2, axis=-1)
+    variance = np.exp(floor + np.log1p(np.exp(raw - floor)))
+    expected = -0.5 * (np.log(2 * np.pi * variance) + (images - mean) ** 2 / variance)
+    found = losses.learned_gaussian_log_likelihood(
+        jnp.asarray(images, jnp.float32), jnp.asarray(parameters, jnp.float32)
+    )
+    np.testing.assert_allclose(found, expected.sum((1, 2, 3)), rtol=1e-5)
+
+
+def test_no_learned_variance_is_below_that_of_a_gray_level():
+    mean, logvar = losses.learned_gaussian(jnp.array([[0.25, -1e4], [0.5, 3.0]]))
+    np.testing.assert_allclose(mean, [[0.25], [0.5]])
+    np.testing.assert_allclose(
+        jnp.exp(logvar / 2), [[1 / 255], [math.exp(1.5)]], rtol=1e-5
+    )
+
+
+def test_the_best_shared_variance_is_the_mean_squared_error():
+    errors = jax.random.normal(jax.random.key(0), (50, 4, 4, 1)) * 0.2
+
+    def loss(logvar):
+        parameters = jnp.concatenate([errors, jnp.full_like(errors, logvar)], -1)
+        return -losses.learned_gaussian_log_likelihood(
+            jnp.zeros_like(errors), parameters
+        ).mean()
+
+    best = jnp.log(jnp.square(errors).mean())
+    np.testing.assert_allclose(jax.grad(loss)(best), 0, atol=0.02)
+
+
+def test_a_variance_for_every_mean():
+    with pytest.raises(ValueError, match="got 3 parameters; wrap the decoder"):
+        losses.learned_gaussian(jnp.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("least", [1 / 255, 0.05, 0.3])
+def test_the_least_deviation_is_what_a_certain_decoder_is_left_with(least):
+    images = jnp.full((1, 2, 2, 1), 0.5)
+    parameters = jnp.concatenate([images, jnp.full_like(images, -200.0)], axis=-1)
+    found = losses.learned_gaussian_log_likelihood(
+        images, parameters, least_deviation=least
+    )
+    expected = -4 * np.log(least * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("raw", [-1e4, -11.0, 0.0, 80.0])
+def test_a_learned_variance_has_a_slope_however_far_off_it_is(raw):
+    """Of a pixel that is met exactly, and of one that is missed by far."""
+    images = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1)
+    parameters = jnp.array([[0.0, raw], [50.0, raw]]).reshape(2, 1, 1, 2)
+    value, slope = jax.value_and_grad(
+        lambda p: losses.learned_gaussian_log_likelihood(images, p).sum()
+    )(parameters)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()

@@ -105,3 +105,13 @@ def test_the_plane_is_dark_where_images_change_fast(tmp_path):
     assert left > right + 50
     line = np.array([0x00, 0x72, 0xB2])
     assert (np.abs(drawn - line).sum(-1) < 60).sum() > 100
+
+
+@pytest.mark.parametrize("kinds", [3, 12])
+def test_codes_are_drawn_in_a_colour_for_each_label(tmp_path, kinds):
+    labels = np.arange(4 * kinds) % kinds
+    angle = 2 * np.pi * labels / kinds
+    codes = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    plots.save_codes(tmp_path / "codes.png", codes, labels, title="t")
+    found = pixels(tmp_path / "codes.png")
+    assert (np.ptp(found, axis=-1) > 40).any()

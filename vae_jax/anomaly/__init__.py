@@ -5,6 +5,7 @@ across images, and a normal image stays dark. What is calibrated is calibrated o
 normal images.
 """
 
+from vae_jax.anomaly.complexity import Trend, compressed_nats, fit_trend, typicality
 from vae_jax.anomaly.expectation import (
     Moments,
     appearance,
@@ -43,6 +44,7 @@ __all__ = [
     "ImageBatch",
     "Maps",
     "Moments",
+    "Trend",
     "absolute_residual",
     "anomaly_masks",
     "appearance",
@@ -50,8 +52,10 @@ __all__ = [
     "channel_distance",
     "channel_statistics",
     "colour_limits",
+    "compressed_nats",
     "divide_by_expected",
     "expected_map",
+    "fit_trend",
     "gaussian_blur",
     "image_score",
     "local_contrast",
@@ -62,5 +66,6 @@ __all__ = [
     "restore",
     "squared_residual",
     "threshold_from_normals",
+    "typicality",
     "whiten",
 ]

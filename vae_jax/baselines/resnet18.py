@@ -142,21 +142,39 @@ def features(
 
     Images are in [0, 1], of the size that the network was built for.
     """
+    return activations(network, images, stages=len(_STAGES))[-1].mean((1, 2))
+
+
+def activations(
+    network: ResNet18, images: Float[Array, "batch size size channel"], *, stages: int
+) -> tuple[Float[Array, "batch rows columns channels"], ...]:
+    """Those of the stem and after each of the first `stages` of four, rectified.
+
+    Images as in `features`; nothing of later stages is computed.
+    """
     x = jnp.broadcast_to(images, (*images.shape[:3], 3))
     x = (x - jnp.asarray(MEAN)[None, None, None]) / jnp.asarray(DEVIATION)[
         None, None, None
     ]
     x = jax.nn.relu(_convolve(network.stem, x, stride=2))
-    # Nothing is below 0 after a rectifier, so zeros pad as well as -infinity.
+    found = [x]
+    # From -infinity, as 0 would do after a rectifier but has no derivative in JAX.
     edges = ((0, 0), (1, 1), (1, 1), (0, 0))
-    x = lax.reduce_window(x, 0.0, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), edges)
-    for first, second, shortcut in network.blocks:
-        stride = 1 if shortcut is None else 2
-        branch = jax.nn.relu(_convolve(first, x, stride=stride))
-        branch = _convolve(second, branch, stride=1)
-        x = x if shortcut is None else _convolve(shortcut, x, stride=stride)
-        x = jax.nn.relu(x + branch)
-    return x.mean((1, 2))
+    x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), edges)
+    for stage in range(stages):
+        for block in network.blocks[2 * stage : 2 * stage + 2]:
+            x = _residual(block, x)
+        found.append(x)
+    return tuple(found)
+
+
+def _residual(block: Block, x: Array) -> Array:
+    stride = 1 if block.shortcut is None else 2
+    branch = jax.nn.relu(_convolve(block.first, x, stride=stride))
+    branch = _convolve(block.second, branch, stride=1)
+    if block.shortcut is not None:
+        x = _convolve(block.shortcut, x, stride=stride)
+    return jax.nn.relu(x + branch)
 
 
 def _blocks() -> Iterator[tuple[str, int, int]]:

@@ -3,15 +3,13 @@
 import math
 from typing import Any, NamedTuple, get_args
 
-import jax
 import numpy as np
 import scipy.stats
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
 
-from vae_jax import models
-from vae_jax.estimators.network import Likelihood, ScoreType, score_rows, train_rows
+from vae_jax.estimators.network import ScoreType
+from vae_jax.estimators.tabular import TabularVAE
 
 
 class Drift(NamedTuple):
@@ -23,7 +21,7 @@ class Drift(NamedTuple):
     """Of a difference as large between samples of one distribution."""
 
 
-class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
+class VAEAnomalyDetector(OutlierMixin, TabularVAE):
     """Detects rows that a variational autoencoder of the training rows cannot explain.
 
     For tables, and for images flattened to rows. Follows scikit-learn's conventions for
@@ -59,8 +57,6 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
     Source of the losses: Kingma & Welling 2014; of the learned variance: Rybkin et al.
     2021 (sigma-VAE).
     """
-
-    n_features_in_: int
 
     def __init__(
         self,
@@ -98,29 +94,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
           FloatingPointError: training diverged.
         """
         del y
-        _check(self)
-        X = self._validated(X, ensure_min_samples=2)
-        rng = check_random_state(self.random_state)
-        key = jax.random.key(rng.randint(2**31))
-        self.mean_, self.scale_ = self._statistics(X)
-        self.noise_ = rng.standard_normal((self.n_samples, self.latents))
-        self.noise_ = self.noise_.astype(np.float32)
-        self.params_, loss = train_rows(
-            _model(self),
-            self.likelihood,
-            self._standardise(X),
-            epochs=self.n_epochs,
-            batch_size=self.batch_size,
-            learning_rate=float(self.learning_rate),
-            beta=float(self.beta),
-            key=key,
-        )
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"VAEAnomalyDetector: the loss must stay finite, got {loss}; lower "
-                "learning_rate or remove extreme values."
-            )
-        return self._calibrate(X)
+        return self._calibrate(self._train(X))
 
     def calibrate(self, X: Any) -> "VAEAnomalyDetector":
         """Sets `offset_` on rows that were not trained on, all of them normal.
@@ -142,7 +116,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """The score of each row, in nats; higher is more normal."""
         check_is_fitted(self)
-        return self._score(self._validated(X, reset=False))
+        return self._scores(self._validated(X, reset=False), self.score_type)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """`score_samples` less `offset_`: negative for outliers."""
@@ -180,79 +154,18 @@ class VAEAnomalyDetector(OutlierMixin, BaseEstimator):
         """Of the calibration rows' anomaly scores, where the threshold lies."""
         return 100 * (1 - self.contamination)
 
-    def _validated(self, X: Any, **options: Any) -> np.ndarray:
-        # In float32 rows far from 0, such as dates, would lose what tells them apart.
-        found = validate_data(self, X, dtype=(np.float64, np.float32), **options)
-        assert isinstance(found, np.ndarray)
-        # Also when scoring: beyond 1 the likelihood has no bound, and calls any row
-        # normal that is bright enough.
-        if self.likelihood == "bernoulli" and (found.min() < 0 or found.max() > 1):
-            raise ValueError(
-                "VAEAnomalyDetector: likelihood='bernoulli' wants features in [0, 1], "
-                f"got values from {found.min()} to {found.max()}; scale them or take "
-                "'gaussian'."
-            )
-        return found
+    def _wishes(self) -> dict[str, tuple[bool, str]]:
+        return super()._wishes() | {
+            "contamination": (0 < self.contamination <= 0.5, "in (0, 0.5]"),
+            "score_type": (
+                self.score_type in get_args(ScoreType),
+                f"one of {get_args(ScoreType)}",
+            ),
+        }
 
     def _calibrate(self, X: np.ndarray) -> "VAEAnomalyDetector":
-        self.calibration_scores_ = np.sort(self._score(X))
+        self.calibration_scores_ = np.sort(self._scores(X, self.score_type))
         self.offset_ = float(
             np.percentile(self.calibration_scores_, 100 * self.contamination)
         )
         return self
-
-    def _score(self, X: np.ndarray) -> np.ndarray:
-        scores = score_rows(
-            _model(self),
-            self.likelihood,
-            self.score_type,
-            self.params_,
-            self._standardise(X),
-            self.noise_,
-        )
-        return scores.astype(np.float64)
-
-    def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.likelihood == "bernoulli":
-            return np.zeros(X.shape[1]), np.ones(X.shape[1])
-        scale = X.std(axis=0, dtype=np.float64)
-        return X.mean(axis=0, dtype=np.float64), np.where(scale > 0, scale, 1.0)
-
-    def _standardise(self, X: np.ndarray) -> np.ndarray:
-        # So far, and no further, the squares of a row are finite.
-        standard = np.clip((X - self.mean_) / self.scale_, -1e15, 1e15)
-        return standard.astype(np.float32)[:, None, :, None]
-
-
-def _check(detector: VAEAnomalyDetector) -> None:
-    wanted = {
-        "contamination": (0 < detector.contamination <= 0.5, "in (0, 0.5]"),
-        "latents": (detector.latents >= 1, "at least 1"),
-        "n_epochs": (detector.n_epochs >= 1, "at least 1"),
-        "batch_size": (detector.batch_size >= 1, "at least 1"),
-        "n_samples": (detector.n_samples >= 1, "at least 1"),
-        "learning_rate": (detector.learning_rate > 0, "positive"),
-        "beta": (detector.beta >= 0, "at least 0"),
-        "likelihood": (
-            detector.likelihood in get_args(Likelihood),
-            f"one of {get_args(Likelihood)}",
-        ),
-        "score_type": (
-            detector.score_type in get_args(ScoreType),
-            f"one of {get_args(ScoreType)}",
-        ),
-    }
-    for name, (holds, wish) in wanted.items():
-        if not holds:
-            raise ValueError(
-                f"VAEAnomalyDetector: {name} must be {wish}, got "
-                f"{getattr(detector, name)!r}."
-            )
-
-
-def _model(detector: VAEAnomalyDetector) -> models.VAE:
-    return models.mlp_vae(
-        image_shape=(1, detector.n_features_in_, 1),
-        hidden=tuple(detector.hidden),
-        latents=detector.latents,
-    )

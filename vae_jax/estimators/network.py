@@ -1,7 +1,7 @@
 """The VAE of a table: trained as one program, scored in chunks of one size."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, assert_never, cast
 
 import jax
@@ -66,19 +66,43 @@ def score_rows(
     noise: Float[np.ndarray, "sample latent"],
 ) -> Float[np.ndarray, " row"]:
     """The score of each row in nats, with the same noise for all."""
-    scored = (
-        _scores(model, likelihood, score_type, params, _fill(chunk, _CHUNK), noise)
-        for chunk in _chunks(rows)
+    return _in_chunks(
+        lambda chunk: _scores(model, likelihood, score_type, params, chunk, noise), rows
     )
-    return np.concatenate([np.asarray(scores) for scores in scored])[: len(rows)]
 
 
-def _fill(rows: Rows, count: int) -> np.ndarray:
+def encode_rows(
+    model: models.VAE, params: Params, rows: Rows
+) -> Float[np.ndarray, "row latent"]:
+    """The posterior mean of each row."""
+    return _in_chunks(lambda chunk: _means(model, params, chunk), rows)
+
+
+def decode_rows(
+    model: models.VAE,
+    likelihood: Likelihood,
+    params: Params,
+    latents: Float[np.ndarray, "row latent"],
+) -> Float[np.ndarray, "row feature"]:
+    """The expected features of each row of latents, as the network has them."""
+    return _in_chunks(
+        lambda chunk: _expected(model, likelihood, params, chunk), latents
+    )
+
+
+def _in_chunks(
+    function: Callable[[np.ndarray], Array], rows: Any
+) -> Float[np.ndarray, "row ..."]:
+    found = [np.asarray(function(_fill(chunk, _CHUNK))) for chunk in _chunks(rows)]
+    return np.concatenate(found)[: len(rows)]
+
+
+def _fill(rows: Any, count: int) -> np.ndarray:
     zeros = np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)
     return np.concatenate([rows, zeros])
 
 
-def _chunks(rows: Rows) -> Iterator[Rows]:
+def _chunks(rows: Any) -> Iterator[Any]:
     return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
 
 
@@ -180,6 +204,24 @@ def _scores(
             return losses.importance_weighted_bound(jax.vmap(sampled)(noise)[1])
         case _:
             assert_never(score_type)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _means(model: models.VAE, params: Params, rows: Rows) -> Float[Array, "row latent"]:
+    encoded = model.apply({"params": params["vae"]}, rows, method="encode")
+    return cast(models.Posterior, encoded).mean
+
+
+@functools.partial(jax.jit, static_argnames=("model", "likelihood"))
+def _expected(
+    model: models.VAE,
+    likelihood: Likelihood,
+    params: Params,
+    latents: Float[Array, "row latent"],
+) -> Float[Array, "row feature"]:
+    decoded = model.apply({"params": params["vae"]}, latents, method="decode")
+    features = cast(Array, decoded)[:, 0, :, 0]
+    return jax.nn.sigmoid(features) if likelihood == "bernoulli" else features
 
 
 def _log_likelihood(

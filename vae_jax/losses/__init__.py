@@ -1,7 +1,7 @@
 """Losses: arrays in, one value an example out, in nats.
 
 `dip_i`, `dip_ii` and `mmd` are penalties of a batch and come as one number; they,
-`attention_disentanglement` and the SSIM are not in nats.
+`attention_disentanglement`, the perceptual loss and the SSIM are not in nats.
 """
 
 from vae_jax.losses.attention import attention_disentanglement
@@ -24,9 +24,14 @@ from vae_jax.losses.factor_vae import (
 )
 from vae_jax.losses.likelihoods import (
     bernoulli_log_likelihood,
+    best_variance_log_likelihood,
     discretised_logistic_mixture_log_likelihood,
     gaussian_log_likelihood,
+    learned_gaussian,
+    learned_gaussian_log_likelihood,
 )
+from vae_jax.losses.multiscale import ms_ssim, ms_ssim_loss, scales_of
+from vae_jax.losses.perceptual import perceptual_loss
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
 from vae_jax.losses.ssim import Window, ssim_loss, ssim_map
 from vae_jax.losses.total_correlation import (
@@ -45,6 +50,7 @@ __all__ = [
     "Window",
     "attention_disentanglement",
     "bernoulli_log_likelihood",
+    "best_variance_log_likelihood",
     "capacity_penalty",
     "cosine_beta",
     "cyclical_beta",
@@ -58,11 +64,17 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "importance_weighted_bound",
+    "learned_gaussian",
+    "learned_gaussian_log_likelihood",
     "linear_beta",
     "log_importance_weight",
     "mmd",
+    "ms_ssim",
+    "ms_ssim_loss",
     "negative_elbo",
+    "perceptual_loss",
     "permute_latents",
+    "scales_of",
     "ssim_loss",
     "ssim_map",
     "stratified_weights",

@@ -1,7 +1,7 @@
 """Structural similarity (SSIM): how alike the surroundings of a pixel are."""
 
 import functools
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +52,21 @@ def ssim_map(
     require_equal_shapes("ssim_map", images=images, reconstructions=reconstructions)
     require_pixels("ssim_map", images)
     require_floating("ssim_map", reconstructions)
+    parts = similarity_parts(images, reconstructions, window=window, c1=c1, c2=c2)
+    return (parts.luminance * parts.contrast_and_structure).mean(-1)
+
+
+class SimilarityParts(NamedTuple):
+    """What SSIM is the product of, for each pixel and channel."""
+
+    luminance: Float[Array, "batch rows columns channel"]
+    contrast_and_structure: Float[Array, "batch rows columns channel"]
+
+
+def similarity_parts(
+    images: Images, reconstructions: Images, *, window: Window, c1: float, c2: float
+) -> SimilarityParts:
+    """Both factors; the arguments are those of `ssim_map`, which checks them."""
     x, y = at_least_float32(images), at_least_float32(reconstructions)
     mean = functools.partial(symmetric_filter, weights=_weights(window))
     mean_x, mean_y = mean(x), mean(y)
@@ -60,8 +75,7 @@ def ssim_map(
     product = mean_x * mean_y
     covariance = mean(x * y) - product
     luminance = (2 * product + c1) / (squares + c1)
-    contrast_and_structure = (2 * covariance + c2) / (variances + c2)
-    return (luminance * contrast_and_structure).mean(-1)
+    return SimilarityParts(luminance, (2 * covariance + c2) / (variances + c2))
 
 
 def ssim_loss(

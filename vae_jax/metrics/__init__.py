@@ -15,6 +15,12 @@ from vae_jax.metrics.localisation import (
     region_overlap,
     roc_curve,
 )
+from vae_jax.metrics.sharpness import (
+    laplacian_variance,
+    psnr,
+    relative_sharpness,
+    spectral_slope,
+)
 from vae_jax.metrics.thresholds import BestIou, Curve, Ties
 
 __all__ = [
@@ -29,9 +35,13 @@ __all__ = [
     "confidence_half_width",
     "estimated_threshold",
     "image_auroc",
+    "laplacian_variance",
     "localisation_figures",
     "pixel_auroc",
     "pro_curve",
+    "psnr",
     "region_overlap",
+    "relative_sharpness",
     "roc_curve",
+    "spectral_slope",
 ]

@@ -1,5 +1,10 @@
 """Variational autoencoders in Linen, with activations marked to be explained."""
 
+from vae_jax.models.autoregressive import (
+    AutoregressiveDecoder,
+    PixelVAE,
+    sample_pixels,
+)
 from vae_jax.models.blocks import Posterior
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.disentangling import (
@@ -11,6 +16,7 @@ from vae_jax.models.disentangling import (
     repro2021_vae,
 )
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
+from vae_jax.models.pixel_parameters import PixelParameters, SharedVariance
 from vae_jax.models.resnet import ResNetEncoder
 from vae_jax.models.taps import tap
 from vae_jax.models.vae import (
@@ -27,13 +33,17 @@ from vae_jax.models.vae import (
 
 __all__ = [
     "VAE",
+    "AutoregressiveDecoder",
     "ConvDecoder",
     "ConvEncoder",
     "Discriminator",
     "MLPDecoder",
     "MLPEncoder",
+    "PixelParameters",
+    "PixelVAE",
     "Posterior",
     "ResNetEncoder",
+    "SharedVariance",
     "VAEOutput",
     "burgess_vae",
     "init",
@@ -46,6 +56,7 @@ __all__ = [
     "repro2021_ped1_vae",
     "repro2021_vae",
     "resnet18_vae",
+    "sample_pixels",
     "small_vae",
     "tap",
 ]

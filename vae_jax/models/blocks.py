@@ -1,6 +1,7 @@
 """Layers that the networks share."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
@@ -39,6 +40,12 @@ def as_posterior(who: str, found: Any) -> Posterior:
             f"{shapes}; split the output of a single layer in two."
         )
     return Posterior(*found)
+
+
+def run_part(module: nn.Module, *inputs: Array, train: bool) -> Any:
+    """Its output; a module that knows no `train` behaves alike in both."""
+    known = inspect.signature(type(module).__call__).parameters
+    return module(*inputs, train=train) if "train" in known else module(*inputs)
 
 
 Initial = Callable[[jax.Array, tuple[int, ...]], jax.Array]

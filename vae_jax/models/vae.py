@@ -1,6 +1,5 @@
 """The variational autoencoder, and the networks that the experiments use."""
 
-import inspect
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vae_jax.distributions import reparameterise
-from vae_jax.models.blocks import Norm, Posterior, as_posterior
+from vae_jax.models.blocks import Norm, Posterior, as_posterior, run_part
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.mlp import MLPDecoder, MLPEncoder
 from vae_jax.models.resnet import ResNetEncoder
@@ -83,14 +82,14 @@ class VAE(nn.Module):
                 f"VAE: this network is built for images of shape {self.image_shape}, "
                 f"got {images.shape[1:]}; resize the images or build it for theirs."
             )
-        found = _run(self.encoder, images, train=train)
+        found = run_part(self.encoder, images, train=train)
         return as_posterior(f"VAE: the encoder {type(self.encoder).__name__}", found)
 
     def decode(
         self, latents: Float[Array, "batch latent"], *, train: bool = False
     ) -> Float[Array, "batch height width channel"]:
         """Logits or means of the images, raw."""
-        return _run(self.decoder, latents, train=train)
+        return run_part(self.decoder, latents, train=train)
 
 
 def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
@@ -101,12 +100,6 @@ def _field(module: nn.Module, name: str, who: str, kind: str) -> Any:
             f"one; add a line `{name}: {kind} = ...` to it."
         )
     return found
-
-
-def _run(module: nn.Module, inputs: Array, *, train: bool) -> Any:
-    """Its output; a module that knows no `train` behaves alike in both."""
-    known = inspect.signature(type(module).__call__).parameters
-    return module(inputs, train=train) if "train" in known else module(inputs)
 
 
 def init(

@@ -10,7 +10,8 @@ from vae_jax.objectives.disentangling import (
     init_params,
     make_loss_fn,
 )
-from vae_jax.objectives.elbo import make_elbo_loss_fn
+from vae_jax.objectives.elbo import Schedule, make_elbo_loss_fn, mask_pixels
+from vae_jax.objectives.reconstruction import Distance, with_distance
 from vae_jax.objectives.regularisers import (
     DIPVAE,
     AnnealedVAE,
@@ -30,14 +31,18 @@ __all__ = [
     "AttentionTerm",
     "BetaTCVAE",
     "BetaVAE",
+    "Distance",
     "FactorVAE",
     "Hyper",
     "InfoVAE",
     "Inputs",
     "Objective",
     "Penalty",
+    "Schedule",
     "default_hyper",
     "init_params",
     "make_elbo_loss_fn",
     "make_loss_fn",
+    "mask_pixels",
+    "with_distance",
 ]

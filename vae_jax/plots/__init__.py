@@ -13,6 +13,7 @@ from vae_jax.plots.disentanglement import (
     save_scatter,
 )
 from vae_jax.plots.latents import (
+    save_codes,
     save_image_grid,
     save_interpolation,
     save_manifold,
@@ -37,6 +38,7 @@ __all__ = [
     "Setting",
     "common_limits",
     "save_attention_pair",
+    "save_codes",
     "save_comparison",
     "save_curves",
     "save_heat_map",

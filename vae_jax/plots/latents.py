@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +15,7 @@ from vae_jax.plots.drawing import (
     INK,
     LINES,
     MARKERS,
+    WHITE_EDGE,
     save,
     show_image,
     show_tiles,
@@ -128,6 +130,30 @@ def save_manifold(
     axis.set_xlabel("first latent", fontsize=9, color=INK)
     axis.xaxis.set_label_position("top")
     axis.set_ylabel("second latent", fontsize=9, color=INK)
+    figure.suptitle(title, fontsize=10, color=INK)
+    save(figure, path)
+
+
+def save_codes(
+    path: Path,
+    codes: Float[np.ndarray, "example 2"],
+    labels: Int[np.ndarray, " example"],
+    *,
+    title: str,
+) -> None:
+    """Draws codes of two latents as dots, in a colour for each label."""
+    kinds = np.unique(labels)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axis = figure.subplots()
+    colours = matplotlib.colormaps["tab10" if len(kinds) <= 10 else "nipy_spectral"]
+    places = np.searchsorted(kinds, labels)
+    shades = places if len(kinds) <= 10 else places / len(kinds)
+    axis.scatter(codes[:, 0], codes[:, 1], 5, colours(shades), alpha=0.5, linewidths=0)
+    for kind, place in zip(kinds[:10], range(10), strict=False):
+        x, y = np.median(codes[places == place], axis=0)
+        axis.text(x, y, str(kind), fontsize=11, color=INK, path_effects=WHITE_EDGE)
+    axis.set(xlabel="first latent", ylabel="second latent", aspect="equal")
+    axis.grid(alpha=0.3)
     figure.suptitle(title, fontsize=10, color=INK)
     save(figure, path)
 

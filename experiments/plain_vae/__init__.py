@@ -1,0 +1,1 @@
+"""What the plain VAE, its autoencoder and their variations do with digits."""

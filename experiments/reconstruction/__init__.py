@@ -1,0 +1,1 @@
+"""One VAE under several rules for what a good reconstruction is."""
