@@ -17,6 +17,7 @@ from vae_jax import train
 from vae_jax.data import image_sets
 from vae_jax.train.loop import Evaluate
 
+CHUNK = 1000
 Draw = Callable[[PyTree, Array], PyTree]
 
 
@@ -80,6 +81,7 @@ def train_runs(
     identity: Mapping[str, Any],
     seeds: Sequence[int] | None = None,
     hyper: Mapping[str, np.ndarray] | None = None,
+    own: PyTree = None,
     names: Sequence[str] = (),
     optimizer: optax.GradientTransformation | None = None,
     evaluate: Evaluate | None = None,
@@ -100,6 +102,7 @@ def train_runs(
         identity: What a checkpoint must be of to be gone on with, as JSON.
         seeds: One for each run.
         hyper: A number for each run, by name.
+        own: What each run alone draws from, see `train.Drawn`.
         names: Of the runs, for messages.
         optimizer: By default Adam.
         evaluate: Figures [run] of a state, every few epochs.
@@ -107,6 +110,8 @@ def train_runs(
         loops: Not with convolutions, see `train.Drawn`.
         ema: Whether averaged parameters are kept, and returned.
     """
+    if hyper is None:
+        loss_fn = _without_hyper(loss_fn)
     seeds = family.all_seeds if seeds is None else seeds
     optimizer = optimizer or train.adam(family.learning_rate)
     mesh = train.runs_mesh(len(seeds))
@@ -114,7 +119,7 @@ def train_runs(
         init, optimizer, keys=seed_keys(seeds), mesh=mesh, ema=ema
     )
     step = train.make_train_step(loss_fn, optimizer, ema_decay=0.999 if ema else None)
-    drawn = train.Drawn(draw, data, hyper or {}, names, loops)
+    drawn = train.Drawn(draw, data, hyper or {}, names, own, loops)
     identity = {**identity, "seeds": list(map(int, seeds)), **_identity(family)}
     every = epochs_per_evaluation * epoch_steps
     with train.Checkpoints(folder, config=identity, may_change=("epochs",)) as saved:
@@ -135,6 +140,34 @@ def train_runs(
         (state.eval_params, state.model_state), mesh
     )
     return Trained(params, model_state, _history(folder))
+
+
+def in_chunks(function: Callable[[Array], PyTree], rows: np.ndarray) -> PyTree:
+    """What a compiled function makes of many rows, on the host, joined along the first.
+
+    A thousand at a time, the last filled up, so that one program does for all.
+    """
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        missing = np.zeros((CHUNK - len(part), *rows.shape[1:]), rows.dtype)
+        found = function(jnp.asarray(np.concatenate([part, missing])))
+        parts.append(_first(jax.device_get(found), len(part)))
+    return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+def _without_hyper(loss_fn: Callable[..., Any]) -> train.TunedLossFn:
+    """Of runs that differ by their seeds alone."""
+
+    def tuned(*args, hyper, **given):
+        del hyper
+        return loss_fn(*args, **given)
+
+    return tuned
+
+
+def _first(tree: PyTree, count: int) -> PyTree:
+    return jax.tree.map(lambda x: x[:count], tree)
 
 
 def _identity(family: Family) -> dict[str, Any]:

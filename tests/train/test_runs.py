@@ -156,6 +156,30 @@ def test_several_steps_in_a_dispatch_are_the_steps_one_by_one(trained):
     assert_close(fit(devices_mesh(2), steps_per_call=4), trained)
 
 
+def test_a_run_draws_from_what_is_its_own():
+    """Each is trained on its own half of the data, as it would be alone."""
+    halves = np.stack([DATA[:100], DATA[100:]] * 4)
+
+    def draw_own(data, key):
+        shared, own = data
+        assert shared.shape == DATA.shape
+        return draw(own, key)
+
+    drawn = train.Drawn(draw_own, DATA, HYPER, own=halves)
+    together = fit(devices_mesh(2), drawn=drawn)
+    for run in (0, 3):
+        hyper = {name: values[run : run + 1] for name, values in HYPER.items()}
+        alone = fit(
+            train.runs_mesh(1, jax.devices()[:1]),
+            state=new_runs(
+                train.runs_mesh(1, jax.devices()[:1]), keys=run_keys()[run : run + 1]
+            ),
+            drawn=train.Drawn(draw, halves[run], hyper),
+        )
+        one = train.one_run(alone, 0).params
+        assert_close(train.one_run(together, run).params, one)
+
+
 def test_steps_in_a_loop_are_the_steps_one_by_one(trained):
     drawn = train.Drawn(draw, DATA, HYPER, loops=True)
     assert_close(fit(devices_mesh(1), drawn=drawn, steps_per_call=4), trained)

@@ -1,5 +1,6 @@
 """Attention maps of variational autoencoders (Liu et al., CVPR 2020, section 3)."""
 
+from vae_jax.attention.class_scores import class_evidence, class_log_odds
 from vae_jax.attention.functions import from_functions
 from vae_jax.attention.gradients import TapGradient, activations, tap_gradient, taps
 from vae_jax.attention.maps import (
@@ -62,6 +63,8 @@ __all__ = [
     "TapGradient",
     "activations",
     "attention_maps",
+    "class_evidence",
+    "class_log_odds",
     "deletion_insertion",
     "empty_share",
     "explained_forward",

@@ -33,6 +33,7 @@ from vae_jax.losses.likelihoods import (
 from vae_jax.losses.multiscale import ms_ssim, ms_ssim_loss, scales_of
 from vae_jax.losses.perceptual import perceptual_loss
 from vae_jax.losses.schedules import cosine_beta, cyclical_beta, linear_beta
+from vae_jax.losses.semi_supervised import cross_entropy, unlabelled_bound
 from vae_jax.losses.ssim import Window, ssim_loss, ssim_map
 from vae_jax.losses.total_correlation import (
     Estimator,
@@ -53,6 +54,7 @@ __all__ = [
     "best_variance_log_likelihood",
     "capacity_penalty",
     "cosine_beta",
+    "cross_entropy",
     "cyclical_beta",
     "decompose_rate",
     "density_ratio",
@@ -78,4 +80,5 @@ __all__ = [
     "ssim_loss",
     "ssim_map",
     "stratified_weights",
+    "unlabelled_bound",
 ]

@@ -6,6 +6,7 @@ from vae_jax.models.autoregressive import (
     sample_pixels,
 )
 from vae_jax.models.blocks import Posterior
+from vae_jax.models.conditional import M2, ConditionalVAE, init_conditional
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.disentangling import (
     Discriminator,
@@ -32,8 +33,10 @@ from vae_jax.models.vae import (
 )
 
 __all__ = [
+    "M2",
     "VAE",
     "AutoregressiveDecoder",
+    "ConditionalVAE",
     "ConvDecoder",
     "ConvEncoder",
     "Discriminator",
@@ -47,6 +50,7 @@ __all__ = [
     "VAEOutput",
     "burgess_vae",
     "init",
+    "init_conditional",
     "init_discriminator",
     "kim_vae",
     "locatello_vae",

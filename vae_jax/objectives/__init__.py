@@ -5,6 +5,12 @@
 """
 
 from vae_jax.objectives.attention import AttentionTerm
+from vae_jax.objectives.conditional import (
+    Likelihood,
+    conditional_terms,
+    make_conditional_loss_fn,
+    make_m2_loss_fn,
+)
 from vae_jax.objectives.disentangling import (
     default_hyper,
     init_params,
@@ -36,13 +42,17 @@ __all__ = [
     "Hyper",
     "InfoVAE",
     "Inputs",
+    "Likelihood",
     "Objective",
     "Penalty",
     "Schedule",
+    "conditional_terms",
     "default_hyper",
     "init_params",
+    "make_conditional_loss_fn",
     "make_elbo_loss_fn",
     "make_loss_fn",
     "mask_pixels",
     "with_distance",
+    "make_m2_loss_fn",
 ]

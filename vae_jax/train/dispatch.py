@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from vae_jax.train.runs import Drawn, jit_runs
+from vae_jax.train.runs import Drawn, jit_runs, with_own
 from vae_jax.train.sharding import check_batch_size, put_batches, replicated, split_runs
 from vae_jax.train.state import TrainState
 from vae_jax.train.step import Metrics, TrainStep, jit_steps
@@ -51,11 +51,14 @@ class DrawnInputs:
         self._take_steps = jit_runs(train_step, drawn.draw, mesh, loops=drawn.loops)
         self._data = jax.device_put(drawn.data, replicated(mesh))
         self._hyper = jax.device_put(dict(drawn.hyper), split_runs(mesh))
-        batch = jax.eval_shape(drawn.draw, drawn.data, jax.random.key(0))
+        self._own = jax.device_put(drawn.own, split_runs(mesh))
+        of_one = jax.tree.map(lambda x: x[0], drawn.own)
+        data = with_own(drawn.data, of_one)
+        batch = jax.eval_shape(drawn.draw, data, jax.random.key(0))
         self.examples_per_step = runs * len(jax.tree.leaves(batch)[0])
 
     def advance(
         self, state: TrainState, first: int, last: int
     ) -> tuple[TrainState, Metrics]:
         """The state after step `last`, from that after `first`; metrics [step run]."""
-        return self._take_steps(last - first, state, self._data, self._hyper)
+        return self._take_steps(last - first, state, self._data, self._hyper, self._own)

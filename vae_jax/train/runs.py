@@ -44,6 +44,9 @@ class Drawn(NamedTuple):
     """What the loss function gets as `hyper`, a scalar of each for each run."""
     names: Sequence[str] = ()
     """Of the runs, for messages; by default their places and hyper-parameters."""
+    own: PyTree = None
+    """What each run alone draws from, leaves [run ...]; `draw` then gets the pair
+    (data, own of its run) as its data."""
     loops: bool = False
     """Whether the steps of a dispatch are a loop on CPUs, too, so that an epoch is
     compiled as fast as a step. Not for convolutions, which are slow in a loop there."""
@@ -130,7 +133,7 @@ def _replicate(mesh: Mesh) -> Callable[[PyTree], PyTree]:
 def jit_runs(
     train_step: TrainStep, draw: Draw, mesh: Mesh, *, loops: bool = False
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Compiles `(number, state, data, hyper) -> (state, metrics [step run])`.
+    """Compiles `(number, state, data, hyper, own) -> (state, metrics [step run])`.
 
     `number` steps of every run are made in one dispatch; the state is donated. On CPU
     the steps are written out unless it `loops`, so that compiling takes as many times
@@ -138,17 +141,20 @@ def jit_runs(
     """
     write_out = is_on_cpu(mesh) and not loops
 
-    def step_of_run(state: TrainState, data: PyTree, hyper: Hyper):
+    def step_of_run(state: TrainState, data: PyTree, own: PyTree, hyper: Hyper):
         run_key = jax.random.wrap_key_data(state.key_data)
         key = jax.random.fold_in(jax.random.fold_in(run_key, _DRAW), state.step)
-        return train_step(state, draw(data, key), hyper)
+        batch = draw(with_own(data, own), key)
+        return train_step(state, batch, hyper)
 
-    step_of_runs = jax.vmap(step_of_run, in_axes=(_AXES, None, 0), out_axes=(_AXES, 0))
+    step_of_runs = jax.vmap(
+        step_of_run, in_axes=(_AXES, None, 0, 0), out_axes=(_AXES, 0)
+    )
 
-    def take_steps(number, state, data, hyper):
-        def on_device(state, data, hyper):
+    def take_steps(number, state, data, hyper, own=None):
+        def on_device(state, data, own, hyper):
             return repeat(
-                lambda state, _: step_of_runs(state, data, hyper),
+                lambda state, _: step_of_runs(state, data, own, hyper),
                 state,
                 np.arange(number),
                 write_out=write_out,
@@ -157,10 +163,10 @@ def jit_runs(
         return jax.shard_map(
             on_device,
             mesh=mesh,
-            in_specs=(_SPECS, PartitionSpec(), _SPLIT),
+            in_specs=(_SPECS, PartitionSpec(), _SPLIT, _SPLIT),
             out_specs=(_SPECS, PartitionSpec(None, "run")),
             check_vma=False,
-        )(state, data, hyper)
+        )(state, data, own, hyper)
 
     return jax.jit(
         take_steps,
@@ -168,6 +174,11 @@ def jit_runs(
         donate_argnums=1,
         out_shardings=(_shardings(mesh), replicated(mesh)),
     )
+
+
+def with_own(data: PyTree, own: PyTree) -> PyTree:
+    """What a run draws from: `data`, and what it has for itself if there is such."""
+    return data if own is None else (data, own)
 
 
 def _shardings(mesh: Mesh) -> TrainState:
