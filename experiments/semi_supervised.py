@@ -83,7 +83,7 @@ def main(config: Config) -> list[dict[str, Any]]:
     """Trains, or resumes, and compares; returns the rows of the table."""
     # Imported here: --help must answer at once.
     from experiments.family import fit, page
-    from experiments.family.few_labels import Draws
+    from experiments.family.draws import Draws
     from experiments.family.few_labels_pictures import draw_maps
     from vae_jax import train
     from vae_jax.report.html import Table

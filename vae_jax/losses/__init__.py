@@ -5,6 +5,11 @@
 """
 
 from vae_jax.losses.attention import attention_disentanglement
+from vae_jax.losses.codes import (
+    codebook_loss,
+    commitment_loss,
+    perplexity,
+)
 from vae_jax.losses.dip import dip_i, dip_ii
 from vae_jax.losses.divergence import Kernel, mmd
 from vae_jax.losses.elbo import (
@@ -53,6 +58,8 @@ __all__ = [
     "bernoulli_log_likelihood",
     "best_variance_log_likelihood",
     "capacity_penalty",
+    "codebook_loss",
+    "commitment_loss",
     "cosine_beta",
     "cross_entropy",
     "cyclical_beta",
@@ -76,6 +83,7 @@ __all__ = [
     "negative_elbo",
     "perceptual_loss",
     "permute_latents",
+    "perplexity",
     "scales_of",
     "ssim_loss",
     "ssim_map",

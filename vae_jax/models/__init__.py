@@ -6,6 +6,12 @@ from vae_jax.models.autoregressive import (
     sample_pixels,
 )
 from vae_jax.models.blocks import Posterior
+from vae_jax.models.codes import (
+    AveragingQuantizer,
+    Quantised,
+    VectorQuantizer,
+    straight_through,
+)
 from vae_jax.models.conditional import M2, ConditionalVAE, init_conditional
 from vae_jax.models.conv import ConvDecoder, ConvEncoder
 from vae_jax.models.disentangling import (
@@ -36,6 +42,7 @@ __all__ = [
     "M2",
     "VAE",
     "AutoregressiveDecoder",
+    "AveragingQuantizer",
     "ConditionalVAE",
     "ConvDecoder",
     "ConvEncoder",
@@ -45,9 +52,11 @@ __all__ = [
     "PixelParameters",
     "PixelVAE",
     "Posterior",
+    "Quantised",
     "ResNetEncoder",
     "SharedVariance",
     "VAEOutput",
+    "VectorQuantizer",
     "burgess_vae",
     "init",
     "init_conditional",
@@ -62,5 +71,6 @@ __all__ = [
     "resnet18_vae",
     "sample_pixels",
     "small_vae",
+    "straight_through",
     "tap",
 ]

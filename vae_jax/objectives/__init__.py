@@ -52,7 +52,7 @@ __all__ = [
     "make_conditional_loss_fn",
     "make_elbo_loss_fn",
     "make_loss_fn",
+    "make_m2_loss_fn",
     "mask_pixels",
     "with_distance",
-    "make_m2_loss_fn",
 ]

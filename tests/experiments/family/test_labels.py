@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import cvae, semi_supervised
-from experiments.family.few_labels import Draws, balanced
+from experiments.family.draws import Draws, balanced
 from experiments.family.settings import Family
 
 LABELS = np.repeat(np.arange(10), 12)
