@@ -140,5 +140,5 @@ def test_a_dead_code_is_put_where_something_is():
 
 def test_channels_in_another_place_are_refused(learned):
     module, variables = learned
-    with pytest.raises(ValueError, match="of 5 features, got .*; move the channels"):
+    with pytest.raises(ValueError, match=r"of 5 features, got .*; move the channels"):
         module.apply(variables, jnp.zeros((2, 5, 3, 3)))
