@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.reconstruction.methods import Images, Method
-from vae_jax import losses, metrics, models
+from vae_jax import losses, models
+from vae_jax.metrics import sharpness
 
 COLUMNS = {
     "method": "trained by",
@@ -44,10 +45,10 @@ def measure(
     scales = losses.scales_of(*images.shape[1:3])
     similarity = losses.ssim_loss(images, reconstructions, c1=0.01**2, c2=0.03**2)
     figures = {
-        "sharpness": metrics.relative_sharpness(reconstructions, images),
-        "slope": metrics.spectral_slope(reconstructions).mean(),
-        "sample_sharpness": metrics.relative_sharpness(samples, images),
-        "psnr": metrics.psnr(images, reconstructions).mean(),
+        "sharpness": sharpness.relative_sharpness(reconstructions, images),
+        "slope": sharpness.spectral_slope(reconstructions).mean(),
+        "sample_sharpness": sharpness.relative_sharpness(samples, images),
+        "psnr": sharpness.psnr(images, reconstructions).mean(),
         "ssim": 1 - similarity.mean(),
         "ms_ssim": losses.ms_ssim(images, reconstructions, scales=scales).mean(),
         "rate": losses.gaussian_kl(mean, logvar).sum(-1).mean(),
@@ -59,7 +60,7 @@ def of_images(images: Images) -> dict[str, float]:
     """The row that the others are compared with."""
     return {
         "sharpness": 1.0,
-        "slope": float(metrics.spectral_slope(images).mean()),
+        "slope": float(sharpness.spectral_slope(images).mean()),
         "sample_sharpness": 1.0,
     }
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from vae_jax import metrics
+from vae_jax.metrics import sharpness
 
 BOARD = (np.indices((16, 16)).sum(0) % 2).astype(np.float32)[None, ..., None]
 
@@ -21,19 +21,19 @@ def blurred(images, sigma):
 def test_a_plane_is_flat_and_a_checkerboard_is_not():
     rows, columns = np.indices((16, 16)) / 30
     plane = (rows + 0.5 * columns)[None, ..., None].astype(np.float32)
-    np.testing.assert_allclose(metrics.laplacian_variance(plane), 0, atol=1e-12)
-    np.testing.assert_allclose(metrics.laplacian_variance(BOARD), 16, rtol=1e-6)
+    np.testing.assert_allclose(sharpness.laplacian_variance(plane), 0, atol=1e-12)
+    np.testing.assert_allclose(sharpness.laplacian_variance(BOARD), 16, rtol=1e-6)
 
 
 def test_half_the_contrast_has_a_quarter_of_the_variance():
-    half = metrics.relative_sharpness(0.5 * BOARD + 0.2, BOARD)
+    half = sharpness.relative_sharpness(0.5 * BOARD + 0.2, BOARD)
     np.testing.assert_allclose(half, 0.25, rtol=1e-5)
-    np.testing.assert_allclose(metrics.relative_sharpness(BOARD, BOARD), 1)
+    np.testing.assert_allclose(sharpness.relative_sharpness(BOARD, BOARD), 1)
 
 
 def test_the_variance_of_white_noise_is_20_times_its_own():
     """Of independent pixels: 4² + 4 · 1²."""
-    found = metrics.laplacian_variance(noise(count=1, side=256))
+    found = sharpness.laplacian_variance(noise(count=1, side=256))
     np.testing.assert_allclose(found, 20 / 12, rtol=0.03)
 
 
@@ -41,7 +41,7 @@ def test_equals_scipys_laplacian():
     images = noise()
     inner = [scipy.ndimage.laplace(x[..., 0].astype(float))[1:-1, 1:-1] for x in images]
     np.testing.assert_allclose(
-        metrics.laplacian_variance(images), [x.var() for x in inner], rtol=1e-5
+        sharpness.laplacian_variance(images), [x.var() for x in inner], rtol=1e-5
     )
 
 
@@ -58,15 +58,15 @@ def of_power(exponent, side=64, count=64, seed=0):
 
 @pytest.mark.parametrize("exponent", [0.0, -1.0, -2.0, -3.0])
 def test_the_slope_of_a_power_law_is_its_exponent(exponent):
-    slopes = np.asarray(metrics.spectral_slope(of_power(exponent)))
+    slopes = np.asarray(sharpness.spectral_slope(of_power(exponent)))
     assert slopes.mean() == pytest.approx(exponent, abs=0.15)
 
 
 def test_contrast_and_brightness_do_not_change_a_slope():
     images = of_power(-2.0, count=4)
     np.testing.assert_allclose(
-        metrics.spectral_slope(0.5 * images + 0.2),
-        metrics.spectral_slope(images),
+        sharpness.spectral_slope(0.5 * images + 0.2),
+        sharpness.spectral_slope(images),
         atol=1e-3,
     )
 
@@ -76,8 +76,8 @@ def test_the_blurrier_the_steeper_and_the_flatter():
     slopes, sharpness = zip(
         *(
             (
-                float(metrics.spectral_slope(blurred(images, sigma)).mean()),
-                float(metrics.relative_sharpness(blurred(images, sigma), images)),
+                float(sharpness.spectral_slope(blurred(images, sigma)).mean()),
+                float(sharpness.relative_sharpness(blurred(images, sigma), images)),
             )
             for sigma in (0, 0.5, 1, 2)
         ),
@@ -89,20 +89,20 @@ def test_the_blurrier_the_steeper_and_the_flatter():
 
 def test_flat_images_have_no_slope():
     flat = np.full((1, 16, 16, 1), 0.3, np.float32)
-    np.testing.assert_allclose(metrics.spectral_slope(flat), 0, atol=1e-2)
+    np.testing.assert_allclose(sharpness.spectral_slope(flat), 0, atol=1e-2)
 
 
 def test_psnr_known_answers():
     x = np.full((2, 8, 8, 1), 0.5, np.float32)
     y = x + np.array([0.1, 0.01], np.float32).reshape(2, 1, 1, 1)
-    np.testing.assert_allclose(metrics.psnr(x, y), [20, 40], rtol=1e-4)
-    assert jnp.isinf(metrics.psnr(x, x)).all()
+    np.testing.assert_allclose(sharpness.psnr(x, y), [20, 40], rtol=1e-4)
+    assert jnp.isinf(sharpness.psnr(x, x)).all()
 
 
 def test_bad_images_are_refused_by_name():
     with pytest.raises(ValueError, match=r"^laplacian_variance: .* 3 pixels .* 2x8"):
-        metrics.laplacian_variance(np.zeros((1, 2, 8, 1), np.float32))
+        sharpness.laplacian_variance(np.zeros((1, 2, 8, 1), np.float32))
     with pytest.raises(ValueError, match=r"^spectral_slope: images must be square"):
-        metrics.spectral_slope(np.zeros((1, 9, 8, 1), np.float32))
+        sharpness.spectral_slope(np.zeros((1, 9, 8, 1), np.float32))
     with pytest.raises(ValueError, match=r"^psnr: images must be in \[0, 1\]"):
-        metrics.psnr(255 * BOARD, 255 * BOARD)
+        sharpness.psnr(255 * BOARD, 255 * BOARD)

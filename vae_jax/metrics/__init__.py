@@ -1,4 +1,4 @@
-"""Arrays in, numbers out."""
+"""Arrays in, numbers out. Modules that compute with jax are not loaded from here."""
 
 from vae_jax.metrics.intervals import confidence_half_width
 from vae_jax.metrics.localisation import (
@@ -15,12 +15,6 @@ from vae_jax.metrics.localisation import (
     region_overlap,
     roc_curve,
 )
-from vae_jax.metrics.sharpness import (
-    laplacian_variance,
-    psnr,
-    relative_sharpness,
-    spectral_slope,
-)
 from vae_jax.metrics.thresholds import BestIou, Curve, Ties
 
 __all__ = [
@@ -35,13 +29,9 @@ __all__ = [
     "confidence_half_width",
     "estimated_threshold",
     "image_auroc",
-    "laplacian_variance",
     "localisation_figures",
     "pixel_auroc",
     "pro_curve",
-    "psnr",
     "region_overlap",
-    "relative_sharpness",
     "roc_curve",
-    "spectral_slope",
 ]
