@@ -16,8 +16,6 @@ from experiments.family.settings import Family
 from vae_jax import losses, models, objectives, train
 from vae_jax.data.image_sets import ImageSet
 
-ALPHA = 0.1
-"""Weight of the classifier's loss, as in the paper."""
 LABELLED_BATCH = 100
 LEAST_DEVIATION = 0.1
 """Of a latent's mean over images: one that moves less carries nothing."""
@@ -90,6 +88,7 @@ def train_m2(
     family: Family,
     *,
     hidden: tuple[int, ...],
+    alpha: float,
 ) -> tuple[models.M2, fit.Trained]:
     """M2 of every draw of labels, all at once."""
     model = _model(inputs, hidden)
@@ -101,6 +100,7 @@ def train_m2(
         inputs,
         draws,
         family,
+        alpha=alpha,
     )
 
 
@@ -124,7 +124,7 @@ def train_supervised(
         loss = losses.cross_entropy(logits, batch["label"]).mean()
         return loss, train.Aux({"cross_entropy": loss}, model_state)
 
-    return model, _train(name, loss_fn, model, data, inputs, draws, family)
+    return model, _train(name, loss_fn, model, data, inputs, draws, family, alpha=1.0)
 
 
 def nearest_error(
@@ -180,6 +180,8 @@ def _train(
     inputs: Inputs,
     draws: Draws,
     family: Family,
+    *,
+    alpha: float,
 ) -> fit.Trained:
     count = len(data.train_labels)
     shares = np.array(draws.numbers, np.float32) / count
@@ -196,10 +198,11 @@ def _train(
             "images": data.source,
             "labels": draws.numbers,
             "hidden": list(model.hidden),
+            "alpha": alpha,
         },
         seeds=draws.seeds,
         hyper={
-            "alpha": np.full(len(shares), ALPHA, np.float32),
+            "alpha": np.full(len(shares), alpha, np.float32),
             "labelled_share": shares,
         },
         own=draws.own(),
