@@ -6,7 +6,7 @@ python -m experiments.vae --data-dir tensorflow_datasets --preset standard
 As one program: the VAE, three beta-VAEs, the autoencoder of the same networks, and both
 denoising. Then a VAE of two latents, and a decoder so strong that latents fall silent,
 with two cures. Without --data-dir it runs on scikit-learn's digits, 8x8 upscaled, in
-three minutes of one core's time.
+four minutes of one core's time.
 """
 
 import dataclasses
