@@ -39,3 +39,5 @@ def test_perplexity_counts_the_codes_in_use():
 def test_what_would_broadcast_or_not_be_counted_is_refused():
     with pytest.raises(ValueError, match="from 0 to 3, got 0 to 4"):
         losses.perplexity(jnp.array([0, 4]), codes=4)
+    with pytest.raises(ValueError, match="at least one, got none"):
+        losses.perplexity(jnp.zeros((0,), int), codes=4)

@@ -60,6 +60,11 @@ def test_labels_that_would_be_clamped_or_broadcast_are_refused(labels, message):
         losses.cross_entropy(jnp.zeros((2, 3)), labels)
 
 
+def test_inside_jit_a_label_that_is_no_class_gives_nan_and_not_another_class():
+    found = jax.jit(losses.cross_entropy)(jnp.zeros((3, 3)), jnp.array([-1, 0, 3]))
+    np.testing.assert_allclose(found, [np.nan, np.log(3), np.nan], rtol=1e-6)
+
+
 def test_a_loss_for_every_class_is_wanted():
     with pytest.raises(ValueError, match=r"both be \[batch class\]"):
         losses.unlabelled_bound(jnp.zeros((2, 3)), jnp.zeros((2, 1)))

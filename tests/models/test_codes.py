@@ -77,12 +77,12 @@ def test_an_average_begins_at_the_first_batch_and_follows_it():
     module, variables = averaging(decay=0.9)
     rows = np.float64(ENCODED).reshape(-1, 5)
     found, variables = step(module, variables, ENCODED)
-    begin, even = rows[:6], len(rows) / 6
+    begin, share = rows[::4], 6 / len(rows)
     nearest = np.square(rows[:, None] - begin[None]).sum(2).argmin(1)
     np.testing.assert_array_equal(found.indices.ravel(), nearest)
-    counts, sums = np.full(6, even), even * begin
+    counts, sums = np.ones(6), begin
     for _ in range(2):
-        chosen = np.eye(6)[nearest]
+        chosen = share * np.eye(6)[nearest]
         counts = 0.9 * counts + 0.1 * chosen.sum(0)
         sums = 0.9 * sums + 0.1 * chosen.T @ rows
         codes = sums / counts[:, None]
@@ -98,6 +98,7 @@ def test_a_batch_copied_behind_itself_moves_the_codes_alike():
     found = []
     for encoded in (ENCODED, jnp.concatenate([ENCODED, ENCODED])):
         module, variables = averaging()
+        _, variables = step(module, variables, ENCODED)  # where the codes begin
         for _ in range(3):
             _, variables = step(module, variables, encoded)
         found.append(variables["codebook"]["codes"])
@@ -136,6 +137,29 @@ def test_a_dead_code_is_put_where_something_is():
     for _ in range(12):
         _, variables = step(module, variables, far)
     assert (np.abs(variables["codebook"]["codes"]) < 4).all(axis=1).sum() == 5
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(100.0, 0.1), (1000.0, 1.0)])
+def test_codes_far_from_the_origin_are_told_apart(offset, spread):
+    rng = np.random.default_rng(0)
+    rows, codebook = (
+        jnp.float32(offset + spread * rng.normal(size=(n, 5))) for n in (300, 64)
+    )
+    module = models.VectorQuantizer(codes=64, features=5)
+    found = module.apply({"params": {"codebook": codebook}}, rows)
+    square = np.square(np.float64(rows)[:, None] - np.float64(codebook)[None]).sum(2)
+    chosen = np.take_along_axis(square, np.asarray(found.indices)[:, None], 1)[:, 0]
+    # Coordinates keep 24 bits; so does the distance, in units of the spread.
+    np.testing.assert_allclose(chosen, square.min(1), atol=1e-4 * spread**2)
+
+
+def test_averages_of_outputs_of_16_bits_are_float32():
+    module, variables = averaging()
+    before = jax.tree.map(lambda x: x.dtype, variables["codebook"])
+    _, variables = step(module, variables, ENCODED.astype(jnp.bfloat16))
+    assert jax.tree.map(lambda x: x.dtype, variables["codebook"]) == before
+    half = module.init(jax.random.key(0), jnp.zeros((1, 5), jnp.bfloat16))
+    assert half["codebook"]["codes"].dtype == jnp.float32
 
 
 def test_channels_in_another_place_are_refused(learned):

@@ -139,3 +139,15 @@ def test_what_does_not_fit_is_refused(m2):
     model, params = m2
     with pytest.raises(ValueError, match="with a label each, got"):
         model.vae.apply({"params": params["vae"]}, IMAGES, LABELS[:2], method="encode")
+
+
+@pytest.mark.parametrize("embedding", [None, 3])
+@pytest.mark.parametrize("label", [-1, CLASSES])
+def test_a_label_that_is_no_class_is_refused_and_inside_jit_gives_nan(label, embedding):
+    model = conditional(embedding=embedding)
+    params = models.init_conditional(model, key=jax.random.key(1))["params"]
+    wrong = {"image": IMAGES, "label": LABELS.at[0].set(label)}
+    loss_fn = objectives.make_conditional_loss_fn(model, LIKELIHOOD)
+    with pytest.raises(ValueError, match="from 0 to 2, got"):
+        loss_of(loss_fn, params, wrong)
+    assert np.isnan(loss_of(jax.jit(loss_fn), params, wrong)[0])

@@ -40,10 +40,13 @@ def perplexity(indices: Int[Array, "..."], *, codes: int) -> Float[Array, ""]:
     """Exp of the entropy of which codes are used: from 1 to `codes`, for all alike.
 
     Raises:
-        ValueError: If an index is known to be no code: it would not be counted.
+        ValueError: If there is no index, or one is known to be no code: it would not be
+            counted.
     """
+    if not indices.size:
+        raise ValueError("perplexity: indices must be at least one, got none.")
     host = known(indices)
-    if host is not None and host.size and not 0 <= host.min() <= host.max() < codes:
+    if host is not None and not 0 <= host.min() <= host.max() < codes:
         raise ValueError(
             f"perplexity: indices must be from 0 to {codes - 1}, got {host.min()} to "
             f"{host.max()}."

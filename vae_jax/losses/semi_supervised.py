@@ -12,13 +12,17 @@ def cross_entropy(
 ) -> Float[Array, " batch"]:
     """-log q(label | x) of each example, in nats.
 
+    NaN inside jit, where it is not known before, for a label that is no class.
+
     Raises:
         ValueError: If there is not one label for each row, or one that is known is no
-            class (it would be clamped).
+            class.
     """
     _require_labels("cross_entropy", logits, labels)
     log_probabilities = jax.nn.log_softmax(at_least_float32(logits))
-    return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
+    found = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
+    # JAX would count -1 from the end, as the last class.
+    return jnp.where((labels >= 0) & (labels < logits.shape[1]), found, jnp.nan)
 
 
 def unlabelled_bound(

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from vae_jax.arrays import require_equal_shapes
+from vae_jax.arrays import at_least_float32, require_equal_shapes
 
 _LEAST = 1e-5
-"""Of a smoothed count, so that a code nobody chose is not divided by zero."""
+"""What a count is divided by at least, of a code that nobody chose."""
 
 
 class Quantised(NamedTuple):
@@ -58,7 +58,8 @@ class AveragingQuantizer(nn.Module):
     """The same, with a codebook that is a moving average of what was encoded.
 
     It is the collection "codebook", which `train` updates: there is no codebook loss.
-    Codes begin at outputs of the first batch. One that is chosen less than
+    Codes begin at outputs spread over the first batch of training; before it they are
+    those of `init`. One that is chosen less than
     `least_share` of an even share is put at an output of the batch, chosen by the
     random stream "codes"; without that stream none is.
 
@@ -80,9 +81,12 @@ class AveragingQuantizer(nn.Module):
             ValueError: If the last axis is not of as many features.
         """
         _require_features(encoded, self.features)
-        rows = jax.lax.stop_gradient(encoded.reshape(-1, self.features))
+        # Sums over many batches lose in 16 bits what a batch adds.
+        rows = at_least_float32(encoded.reshape(-1, self.features))
+        rows = jax.lax.stop_gradient(rows)
         is_new = not self.has_variable("codebook", "codes")
-        begin = rows[jnp.arange(self.codes) % len(rows)]
+        apart = max(1, len(rows) // self.codes)  # not all of the first image
+        begin = rows[apart * jnp.arange(self.codes) % len(rows)]
         codes = self.variable("codebook", "codes", lambda: begin)
         counts = self.variable("codebook", "counts", lambda: jnp.zeros(self.codes))
         sums = self.variable("codebook", "sums", lambda: jnp.zeros_like(begin))
@@ -104,12 +108,12 @@ class AveragingQuantizer(nn.Module):
         sums: nn.Variable,
         started: nn.Variable,
     ) -> None:
-        """Moves counts and sums towards those of the batch."""
-        even = len(rows) / self.codes
+        """Moves counts and sums towards those of the batch, both in even shares."""
         # Before the first batch: as if each code had had an even share.
-        count = jnp.where(started.value, counts.value, even)
-        total = jnp.where(started.value, sums.value, even * codebook)
-        chosen = jax.nn.one_hot(indices.ravel(), self.codes)
+        count = jnp.where(started.value, counts.value, 1.0)
+        total = jnp.where(started.value, sums.value, codebook)
+        # Per row, so that batches of all lengths weigh the same.
+        chosen = jax.nn.one_hot(indices.ravel(), self.codes) * (self.codes / len(rows))
         count = self.decay * count + (1 - self.decay) * chosen.sum(0)
         products = jnp.matmul(chosen.T, rows, precision="highest")
         total = self.decay * total + (1 - self.decay) * products
@@ -122,11 +126,10 @@ class AveragingQuantizer(nn.Module):
         """Counts and sums, those of dead codes as of an output of the batch."""
         if not self.has_rng("codes"):
             return count, total
-        even = len(rows) / self.codes
-        is_dead = count < self.least_share * even
+        is_dead = count < self.least_share
         places = jax.random.randint(self.make_rng("codes"), (self.codes,), 0, len(rows))
-        count = jnp.where(is_dead, even, count)
-        return count, jnp.where(is_dead[:, None], rows[places] * even, total)
+        count = jnp.where(is_dead, 1.0, count)
+        return count, jnp.where(is_dead[:, None], rows[places], total)
 
 
 def straight_through(
@@ -145,10 +148,12 @@ def straight_through(
 
 def _quantise(encoded: Any, codebook: Float[Array, "code feature"]) -> Quantised:
     rows = encoded.reshape(-1, codebook.shape[1])
-    # |x - e|² without |x|², which is the same for all codes. All of float32, as codes
-    # may lie close together.
-    products = jnp.matmul(rows, codebook.T, precision="highest")
-    distances = jnp.square(codebook).sum(1)[None] - 2 * products
+    # |x - e|² without |x|², which is the same for all codes; in all of float32, and
+    # from the middle of the codes, as they may lie close together far from 0.
+    middle = codebook.mean(0, keepdims=True)
+    centred = codebook - middle
+    products = jnp.matmul(rows - middle, centred.T, precision="highest")
+    distances = jnp.square(centred).sum(1)[None] - 2 * products
     indices = jax.lax.stop_gradient(distances).argmin(1)
     codes = codebook[indices].reshape(encoded.shape)
     return Quantised(

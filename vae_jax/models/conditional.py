@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from vae_jax.arrays import known
 from vae_jax.distributions import reparameterise
 from vae_jax.models.blocks import Dense, Posterior, PosteriorHeads
 from vae_jax.models.mlp import Activation
@@ -96,10 +97,22 @@ class ConditionalVAE(nn.Module):
                 assert_never(self.prior_of)
 
     def condition(self, labels: Labels) -> Float[Array, "batch condition"]:
-        """What the networks are told of a class."""
-        if self.embedding is not None:
-            return self.table(labels)
-        return jax.nn.one_hot(labels, self.classes)
+        """What the networks are told of a class; NaN of what is known too late as none.
+
+        Raises:
+            ValueError: If a label is known to be no class.
+        """
+        host = known(labels)
+        if host is not None and ((host < 0) | (host >= self.classes)).any():
+            raise ValueError(
+                f"ConditionalVAE: labels must be from 0 to {self.classes - 1}, got "
+                f"{host.min()} to {host.max()}."
+            )
+        one_hot = jax.nn.one_hot(labels, self.classes)
+        told = one_hot if self.embedding is None else self.table(labels)
+        # Else -1 would be the last class, or none.
+        is_class = (labels >= 0) & (labels < self.classes)
+        return jnp.where(is_class[:, None], told, jnp.nan)
 
     def _layers(self, layers: Sequence[Dense], x: Array, told: Array) -> Array:
         first, *others = layers
